@@ -1,0 +1,16 @@
+"""llmlab: large language models you can build, watch and train on a laptop.
+
+The packages, in the order in which text flows through them:
+
+``llmlab.data``       corpora and weights: what exists, how it is brought, how it is read
+``llmlab.text``       text to token ids and back
+``llmlab.model``      attention, the GPT, and pretrained weights
+``llmlab.inference``  a model at work: generating, chatting, predicting the next token
+``llmlab.viz``        pictures and widgets; they take plain arrays, strings and functions
+``llmlab.device``     which device and number format to compute with
+``llmlab.cli``        the ``llmlab`` command: lab, fetch, doctor, chat
+
+Importing ``llmlab`` itself loads nothing heavy.
+"""
+
+__version__ = "0.1.0"
