@@ -1,0 +1,22 @@
+"""Pictures and widgets: they take plain arrays, strings and functions, never a model.
+
+``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
+
+A name is loaded when it is first asked for, so importing this package is quick.
+"""
+
+from importlib import import_module
+
+_HOMES = {"NextToken": "next_token"}
+
+__all__ = ["NextToken"]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
