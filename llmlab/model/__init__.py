@@ -1,0 +1,25 @@
+"""Models: attention, the GPT that serves the GPT-2 and Llama families, and pretrained weights.
+
+``attend``, ``attend_fused``     attention, written out and fused (`llmlab.model.ops`)
+``GPT``, ``GPTConfig``           the decoder-only language model
+``load_pretrained``              a real model and its tokenizer, from the catalog or a folder
+``count_parameters``             of a model, or of a config by formula
+``PUBLISHED``                    the configs of GPT-1, GPT-2, GPT-3 and SmolLM2
+"""
+
+from llmlab.model.gpt import GPT, GPTConfig, count_parameters
+from llmlab.model.layers import KVCache
+from llmlab.model.ops import attend, attend_fused
+from llmlab.model.pretrained import load_pretrained
+from llmlab.model.published import PUBLISHED
+
+__all__ = [
+    "GPT",
+    "PUBLISHED",
+    "GPTConfig",
+    "KVCache",
+    "attend",
+    "attend_fused",
+    "count_parameters",
+    "load_pretrained",
+]

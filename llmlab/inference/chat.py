@@ -1,0 +1,165 @@
+"""Talk to a model in a terminal, its answer appearing token by token."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from llmlab.inference.sample import generate
+from llmlab.model import GPT, load_pretrained
+from llmlab.text import BPETokenizer
+
+# the system message SmolLM2 was fine-tuned with, from the template in its file
+SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+_HELP = "Enter sends, Ctrl-C stops an answer, /new starts over, /quit or Ctrl-D ends."
+
+
+class Chat:
+    """A conversation with an instruction-tuned model, in the ChatML format it was trained on.
+
+    `answer` yields pieces of text. The conversation so far goes along with every question;
+    when it outgrows the context, the oldest exchanges are left out.
+    """
+
+    def __init__(
+        self,
+        model: GPT,
+        tokenizer: BPETokenizer,
+        *,
+        system: str = SYSTEM,
+        temperature: float = 0.2,
+        max_new_tokens: int = 512,
+        generator: torch.Generator | None = None,
+    ):
+        if tokenizer is None or not {"<|im_start|>", "<|im_end|>"} <= set(tokenizer.special_tokens):
+            raise ValueError(
+                "this model's tokenizer has no <|im_start|> and <|im_end|>, so it was not trained "
+                "to chat; use SmolLM2-135M-Instruct"
+            )
+        self.model, self.tokenizer = model, tokenizer
+        self.temperature, self.max_new_tokens = temperature, max_new_tokens
+        self.generator = generator
+        self._system = self._turn("system", system)
+        self._turns: list[list[int]] = []
+
+    def forget(self) -> None:
+        """Start a new conversation with the same settings."""
+        self._turns.clear()
+
+    def answer(self, question: str) -> Iterator[str]:
+        """Yield the answer in pieces; what was answered stays, even when it is cut short."""
+        asked = self._turn("user", question)
+        opening = [self._mark("<|im_start|>"), *self.tokenizer.encode("assistant\n")]
+        prompt = self._fit([*self._turns, asked], opening)
+        answered: list[int] = []
+        try:
+            yield from self._stream(prompt, answered)
+        finally:
+            end = [self._mark("<|im_end|>"), *self.tokenizer.encode("\n")]
+            self._turns += [asked, [*opening, *answered, *end]]
+
+    def _stream(self, prompt: list[int], answered: list[int]) -> Iterator[str]:
+        pending = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        stop = [self._mark("<|im_end|>"), self._mark("<|endoftext|>")]
+        for token_id in generate(
+            self.model,
+            prompt,
+            max_new_tokens=min(self.max_new_tokens, self.model.config.context - len(prompt)),
+            temperature=self.temperature,
+            stop=stop,
+            generator=self.generator,
+        ):
+            if token_id in stop:
+                return
+            answered.append(token_id)
+            # a character may be spread over several tokens: hold its bytes until it is whole
+            if piece := pending.decode(self.tokenizer.decode_bytes([token_id])):
+                yield piece
+        if rest := pending.decode(b"", final=True):
+            yield rest
+
+    def _mark(self, name: str) -> int:
+        return self.tokenizer.special_tokens.get(name, -1)
+
+    def _turn(self, role: str, text: str) -> list[int]:
+        begin, end = self._mark("<|im_start|>"), self._mark("<|im_end|>")
+        encode = self.tokenizer.encode
+        return [begin, *encode(f"{role}\n{text}"), end, *encode("\n")]
+
+    def _fit(self, turns: list[list[int]], opening: list[int]) -> list[int]:
+        """Join the turns, without the oldest if need be, leaving room for an answer."""
+        context = self.model.config.context
+        room = context - len(self._system) - len(opening) - min(self.max_new_tokens, context // 4)
+        while len(turns) > 1 and sum(map(len, turns)) > room:
+            turns = turns[2:] if len(turns) > 2 else turns[1:]
+        if sum(map(len, turns)) > room:
+            raise ValueError(
+                f"the question has {len(turns[-1])} tokens, and {max(room, 0)} fit into the "
+                f"context of {context} beside the answer; shorten it"
+            )
+        return [*self._system, *(token_id for turn in turns for token_id in turn), *opening]
+
+
+def run(
+    *,
+    model: str | Path = "SmolLM2-135M-Instruct",
+    temperature: float = 0.2,
+    system: str | None = None,
+    max_new_tokens: int = 512,
+    seed: int | None = None,
+) -> int:
+    """Chat in the terminal until the user leaves; returns the exit status for the shell."""
+    network, tokenizer = load_pretrained(model, device=None)
+    generator = torch.Generator()
+    generator.manual_seed(seed) if seed is not None else generator.seed()
+    chat = Chat(
+        network,
+        tokenizer,
+        system=SYSTEM if system is None else system,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        generator=generator,
+    )
+    interactive = sys.stdin.isatty()
+    if interactive:
+        print(f"{model} on {network.device}. {_HELP}")
+    while True:
+        question = _read("\nyou: " if interactive else "")
+        if question is None or question.strip() == "/quit":
+            return 0
+        if question.strip() == "/new":
+            chat.forget()
+            print("(a new conversation)")
+        elif question.strip():
+            _say(chat, question)
+
+
+def _read(prompt: str) -> str | None:
+    """Read a line; None when the user is leaving (Ctrl-D, or Ctrl-C on an empty prompt)."""
+    try:
+        return input(prompt)
+    except EOFError:
+        print()
+        return None
+    except KeyboardInterrupt:
+        print("\n(Ctrl-D or /quit ends the chat)")
+        return ""
+
+
+def _say(chat: Chat, question: str) -> None:
+    """Print one answer as it comes; Ctrl-C stops it and keeps what is there."""
+    pieces = chat.answer(question)
+    try:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
+    except KeyboardInterrupt:
+        print(" … (stopped)")
+    except ValueError as error:
+        print(f"({error})")
+    finally:
+        pieces.close()

@@ -1,0 +1,63 @@
+"""Predict the next token again and again for a text that changes a little each time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llmlab.inference.sample import last_logits
+from llmlab.model import GPT
+from llmlab.text import BPETokenizer
+
+
+class NextTokenPredictor:
+    """Score every token as the one that follows a text: ``predictor(text)`` is an array, (V,).
+
+    Made for a text box: what the new text has in common with the last one is not computed again.
+    An empty text is read as the beginning of a document. Raises ``ValueError`` for a text
+    longer than the context and for characters the model has no token for.
+    """
+
+    def __init__(self, model: GPT, tokenizer: BPETokenizer):
+        self.model = model
+        self.tokenizer = tokenizer
+        self._cache = model.new_cache()
+        self._cached_ids: list[int] = []
+
+    def __call__(self, text: str) -> np.ndarray:
+        """Return the scores (logits) as float32."""
+        ids = self._encode(text)
+        kept = _common_length(ids[:-1], self._cached_ids)
+        self._cache.truncate(kept)
+        del self._cached_ids[kept:]
+        logits_V = last_logits(self.model, ids[kept:], self._cache)
+        self._cached_ids = ids
+        return logits_V.float().cpu().numpy()
+
+    def _encode(self, text: str) -> list[int]:
+        ids = self.tokenizer.encode(text)
+        if not ids:
+            begin = self.tokenizer.special_tokens.get("<|endoftext|>")
+            if begin is None:
+                raise ValueError("the text is empty; type at least one character")
+            return [begin]
+        if len(ids) >= self.model.config.context:
+            raise ValueError(
+                f"the text has {len(ids):,} tokens and the model reads at most "
+                f"{self.model.config.context - 1:,}; shorten it"
+            )
+        if max(ids) >= self.model.config.vocab_size:
+            place = next(n for n, i in enumerate(ids) if i >= self.model.config.vocab_size)
+            readable = self.tokenizer.decode_bytes(ids[place : place + 1])
+            raise ValueError(
+                f"the model has no token for the byte 0x{readable.hex()} (token {place + 1} of "
+                "the text); remove that character"
+            )
+        return ids
+
+
+def _common_length(first: list[int], second: list[int]) -> int:
+    """Count how many ids two lists have in common from the start."""
+    for place, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return place
+    return min(len(first), len(second))

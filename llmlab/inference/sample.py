@@ -1,0 +1,152 @@
+"""Generate text: turn the scores for the next token into a choice, again and again.
+
+B batch, T position, V vocabulary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from llmlab.model import GPT
+
+
+def next_token_probabilities(
+    logits_V: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Tensor:
+    """Turn the scores for the next token into the probabilities it is drawn with, (V,).
+
+    `temperature` divides the scores: below 1 the likely become likelier, at 0 the best takes
+    all (the first of equals). `top_k` keeps the k most likely tokens, `top_p` the fewest of
+    those whose probabilities reach p together; of equals, smaller ids go first. What is kept is
+    scaled to sum to 1. Raises ``ValueError`` for settings outside these meanings.
+    Source: Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration" (top-p).
+
+    >>> scores = torch.tensor([3.0, 2.0, 1.0]).log()
+    >>> next_token_probabilities(scores, top_k=2)
+    tensor([0.6000, 0.4000, 0.0000])
+    >>> next_token_probabilities(scores, top_p=0.5)
+    tensor([1., 0., 0.])
+    """
+    _check_settings(temperature, top_k, top_p)
+    logits_V = logits_V.float()
+    if not torch.isfinite(logits_V.max()):
+        raise ValueError(
+            f"the highest score is {float(logits_V.max())}, not a number to choose by; "
+            "the model's weights are broken or training went wrong"
+        )
+    if temperature == 0:
+        return torch.zeros_like(logits_V).index_fill(0, logits_V.argmax(), 1.0)
+    probabilities_V = ((logits_V - logits_V.max()) / temperature).softmax(dim=-1)
+    if top_k is None and top_p is None:
+        return probabilities_V
+    sorted_V, order_V = probabilities_V.sort(descending=True, stable=True)
+    if top_k is not None:
+        sorted_V[top_k:] = 0
+        sorted_V /= sorted_V.sum()
+    if top_p is not None:
+        before_V = sorted_V.cumsum(dim=-1) - sorted_V
+        sorted_V[before_V >= top_p] = 0
+    return torch.zeros_like(sorted_V).index_copy(0, order_V, sorted_V / sorted_V.sum())
+
+
+def _check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(
+            f"temperature={temperature} is no temperature; use 0 for the most likely token, "
+            "0.7 for careful, 1 for the model's own probabilities"
+        )
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise ValueError(f"top_k={top_k} keeps no token; use a whole number of at least 1")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p} is no share; use a number above 0 and up to 1")
+
+
+def generate(
+    model: GPT,
+    ids: Iterable[int],
+    *,
+    max_new_tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop: int | Iterable[int] = (),
+    generator: torch.Generator | None = None,
+) -> Iterator[int]:
+    """Continue a text: yield one new token id after another, each as soon as it is chosen.
+
+    Ends after `max_new_tokens` or after a token of `stop`, which is yielded too. Settings as in
+    `next_token_probabilities`; the same `generator` seed gives the same text. Raises
+    ``ValueError`` at once for settings that make no sense, an empty text, ids outside the
+    vocabulary, or a text that with its continuation would not fit into the context.
+    """
+    ids = [int(token_id) for token_id in ids]
+    stop = {stop} if isinstance(stop, int) else set(stop)
+    _check_settings(temperature, top_k, top_p)
+    _check_prompt(model, ids, max_new_tokens)
+    settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    return _generate(model, ids, max_new_tokens, settings, stop, generator)
+
+
+def _check_prompt(model: GPT, ids: list[int], max_new_tokens: int) -> None:
+    config = model.config
+    if not ids:
+        raise ValueError("there is no text to continue; give at least one token id")
+    wrong = [token_id for token_id in ids if not 0 <= token_id < config.vocab_size]
+    if wrong:
+        raise ValueError(
+            f"token id {wrong[0]} is outside the vocabulary of {config.vocab_size:,}: the text "
+            "has a character this model has no token for, or is another tokenizer's"
+        )
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens={max_new_tokens} is below 0; use 0 or more")
+    if len(ids) + max_new_tokens > config.context:
+        room = config.context - len(ids)
+        way_out = f"use max_new_tokens={room}" if room > 0 else "shorten the text"
+        raise ValueError(
+            f"{len(ids)} tokens and max_new_tokens={max_new_tokens} exceed the context of "
+            f"{config.context}; {way_out}"
+        )
+
+
+def _generate(
+    model: GPT,
+    ids: list[int],
+    max_new_tokens: int,
+    settings: dict,
+    stop: set[int],
+    generator: torch.Generator | None,
+) -> Iterator[int]:
+    cache = model.new_cache()
+    new_ids = ids
+    for _ in range(max_new_tokens):
+        logits_V = last_logits(model, new_ids, cache)
+        token_id = choose(next_token_probabilities(logits_V, **settings), generator=generator)
+        yield token_id
+        if token_id in stop:
+            return
+        new_ids = [token_id]
+
+
+@torch.inference_mode()
+def last_logits(model: GPT, new_ids: list[int], cache) -> Tensor:
+    """Read new tokens into the cache and score what may follow the last one, (V,)."""
+    ids_1T = torch.tensor([new_ids], device=model.device)
+    hidden_1TC = model.hidden_states(ids_1T, cache=cache)
+    return model.head(hidden_1TC[:, -1:])[0, 0]
+
+
+def choose(probabilities_V: Tensor, *, generator: torch.Generator | None = None) -> int:
+    """Draw one token id; a probability of 1 needs no luck and uses up no random number."""
+    best = int(probabilities_V.argmax())
+    if float(probabilities_V[best]) == 1.0:
+        return best
+    if generator is not None and generator.device != probabilities_V.device:
+        probabilities_V = probabilities_V.to(generator.device)
+    return int(torch.multinomial(probabilities_V, 1, generator=generator))

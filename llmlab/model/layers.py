@@ -1,0 +1,203 @@
+"""The parts every model here is made of: attention, feed-forward, norms, blocks, the cache.
+
+B batch, T query position, S key position, C width, H heads, D head width, F hidden width
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from llmlab.model import ops
+
+Rotary = tuple[Tensor, Tensor]
+
+
+class Linear(nn.Linear):
+    """A learned matrix product; `ops.linear` makes it quick for a single vector on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in_features) to (..., out_features)."""
+        return ops.linear(x, self.weight, self.bias)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation with a learned weight per channel (`ops.rms_norm`)."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """Normalise the last axis; the shape stays."""
+        return ops.rms_norm(x_BTC, self.weight, self.eps)
+
+
+class KVCache:
+    """The keys and values of every layer for the positions a model has already read.
+
+    Hand the same cache to each call of the model and give only the new tokens: they attend to
+    everything in the cache as if the whole text had been given again.
+    """
+
+    def __init__(self, n_layers: int, capacity: int):
+        self.capacity = capacity
+        self.length = 0
+        self._layers: list[tuple[Tensor, Tensor] | None] = [None] * n_layers
+
+    def extend(self, layer: int, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the new positions of one layer; return all its keys and values so far.
+
+        The model calls `advance` once when every layer has been extended.
+        """
+        end = self.length + k_BHTD.shape[2]
+        stored = self._layers[layer]
+        if stored is None or end > stored[0].shape[2]:
+            stored = self._layers[layer] = self._grow(stored, k_BHTD, end)
+        keys_BHSD, values_BHSD = stored
+        keys_BHSD[:, :, self.length : end] = k_BHTD
+        values_BHSD[:, :, self.length : end] = v_BHTD
+        return keys_BHSD[:, :, :end], values_BHSD[:, :, :end]
+
+    def _grow(self, stored: tuple[Tensor, Tensor] | None, like: Tensor, needed: int):
+        """Make room for twice the positions needed, so that growing stays rare."""
+        n_batch, n_heads, _, head_width = like.shape
+        size = min(max(2 * needed, 64), self.capacity)
+        room = tuple(like.new_empty(n_batch, n_heads, size, head_width) for _ in range(2))
+        if stored is not None:
+            for new, old in zip(room, stored, strict=True):
+                new[:, :, : self.length] = old[:, :, : self.length]
+        return room
+
+    def check_room(self, n_new: int) -> None:
+        """Raise ``ValueError`` when `n_new` more positions do not fit."""
+        if self.length + n_new > self.capacity:
+            raise ValueError(
+                f"{self.length} tokens in the cache and {n_new} new ones exceed the context of "
+                f"{self.capacity}; give at most {self.capacity - self.length} new tokens, "
+                "or start a new cache"
+            )
+
+    def advance(self, n_new: int) -> None:
+        """Count `n_new` positions as read, after all layers have been extended."""
+        self.length += n_new
+
+    def truncate(self, length: int) -> None:
+        """Forget every position from `length` on."""
+        if not 0 <= length <= self.length:
+            raise ValueError(
+                f"length={length} is not in the cache; use a number from 0 to {self.length}"
+            )
+        self.length = length
+
+
+class Attention(nn.Module):
+    """Multi-head attention: self-attention, causal self-attention or cross-attention.
+
+    Queries come from `x`, keys and values from `memory` (cross-attention) or from `x` itself.
+    With fewer key heads than query heads, groups of query heads share one (Ainslie et al. 2023).
+    Source: Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        n_heads: int,
+        *,
+        n_kv_heads: int | None = None,
+        head_width: int | None = None,
+        causal: bool = False,
+        bias: bool = True,
+        attend: ops.Attend = ops.attend_fused,
+    ):
+        super().__init__()
+        self.n_heads, self.n_kv_heads = n_heads, n_kv_heads or n_heads
+        self.head_width = head_width or width // n_heads
+        self.causal = causal
+        self.attend = attend
+        self.query = Linear(width, self.n_heads * self.head_width, bias=bias)
+        self.key = Linear(width, self.n_kv_heads * self.head_width, bias=bias)
+        self.value = Linear(width, self.n_kv_heads * self.head_width, bias=bias)
+        self.out = Linear(self.n_heads * self.head_width, width, bias=bias)
+
+    def forward(
+        self,
+        x_BTC: Tensor,
+        *,
+        memory_BSC: Tensor | None = None,
+        mask_BTS: Tensor | None = None,
+        rotary: Rotary | None = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """Let every position of `x` gather what it needs; returns the shape of `x`.
+
+        `mask_BTS` is True where a query may look. With a `cache`, `x` holds only the new
+        positions. Raises ``ValueError`` when `attend` returns another shape than its queries'.
+        """
+        source_BSC = x_BTC if memory_BSC is None else memory_BSC
+        q_BHTD = self._split(self.query(x_BTC), self.n_heads)
+        k_BHSD = self._split(self.key(source_BSC), self.n_kv_heads)
+        v_BHSD = self._split(self.value(source_BSC), self.n_kv_heads)
+        if rotary is not None:
+            q_BHTD, k_BHSD = ops.rotate(q_BHTD, *rotary), ops.rotate(k_BHSD, *rotary)
+        if cache is not None:
+            k_BHSD, v_BHSD = cache.extend(layer, k_BHSD, v_BHSD)
+        if self.n_kv_heads < self.n_heads:
+            n_sharing = self.n_heads // self.n_kv_heads
+            k_BHSD = k_BHSD.repeat_interleave(n_sharing, dim=1)
+            v_BHSD = v_BHSD.repeat_interleave(n_sharing, dim=1)
+        mixed_BHTD = self.attend(q_BHTD, k_BHSD, v_BHSD, causal=self.causal, mask_BTS=mask_BTS)
+        if not isinstance(mixed_BHTD, Tensor) or mixed_BHTD.shape != q_BHTD.shape:
+            given = getattr(mixed_BHTD, "shape", type(mixed_BHTD).__name__)
+            raise ValueError(
+                f"attend returned {given}, not a tensor of the queries' shape "
+                f"{tuple(q_BHTD.shape)}; return weights @ values, (batch, heads, queries, width)"
+            )
+        return self.out(mixed_BHTD.transpose(1, 2).flatten(2))
+
+    def _split(self, x_BTC: Tensor, n_heads: int) -> Tensor:
+        """Cut the width into heads: (B, T, H * D) to (B, H, T, D)."""
+        return x_BTC.unflatten(-1, (n_heads, self.head_width)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two matrices with a non-linearity between them, applied to each position by itself.
+
+    `activation` is "gelu" (GPT-2's tanh form; Hendrycks and Gimpel 2016) or "swiglu", which
+    multiplies by a second, gated branch (Shazeer 2020, "GLU Variants Improve Transformer").
+    """
+
+    def __init__(self, width: int, hidden: int, *, activation: str, bias: bool):
+        super().__init__()
+        self.up = Linear(width, hidden, bias=bias)
+        self.gate = Linear(width, hidden, bias=bias) if activation == "swiglu" else None
+        self.down = Linear(hidden, width, bias=bias)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """Widen, bend, narrow; the shape stays."""
+        if self.gate is not None:
+            return self.down(F.silu(self.gate(x_BTC)) * self.up(x_BTC))
+        return self.down(F.gelu(self.up(x_BTC), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """One layer: attention, then feed-forward, each added to the residual stream.
+
+    Both read a normalised copy of the stream ("pre-norm", Xiong et al. 2020).
+    """
+
+    def __init__(
+        self, attention: Attention, feed_forward: FeedForward, norms: tuple[nn.Module, nn.Module]
+    ):
+        super().__init__()
+        self.attention_norm, self.feed_forward_norm = norms
+        self.attention = attention
+        self.feed_forward = feed_forward
+
+    def forward(self, x_BTC: Tensor, **attention_options) -> Tensor:
+        """Pass the residual stream on; `attention_options` go to `Attention.forward`."""
+        x_BTC = x_BTC + self.attention(self.attention_norm(x_BTC), **attention_options)
+        return x_BTC + self.feed_forward(self.feed_forward_norm(x_BTC))
