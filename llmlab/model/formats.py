@@ -60,6 +60,7 @@ class TensorStore:
         return name in self._tensors
 
     def __call__(self, name: str) -> Tensor:
+        """Give one tensor; raises ``ValueError`` when the files do not have it."""
         if name not in self._tensors:
             raise ValueError(
                 f"the tensor {name!r} is missing in {self.folder}; the files are incomplete or of "

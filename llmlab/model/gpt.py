@@ -145,7 +145,7 @@ class GPT(nn.Module):
         return Block(attention, feed_forward, (self._norm(), self._norm()))
 
     def _initialise(self) -> None:
-        """Draw small weights, smaller where a layer writes into the residual stream (GPT-2, 2.3)."""
+        """Draw small weights, smaller ones where a layer adds to the residual stream (GPT-2)."""
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)

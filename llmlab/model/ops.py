@@ -25,7 +25,9 @@ class Attend(Protocol):
         *,
         causal: bool = False,
         mask_BTS: Tensor | None = None,
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """Return the mixed values, of the queries' shape."""
+        ...
 
 
 def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from llmlab.text.tokenizers import GPT2_PATTERN, SMOLLM_PATTERN, BPETokenizer, from_ids
@@ -45,7 +46,7 @@ def _check_merge_order(merges: list, ids: dict[str, int]) -> None:
     """Hold what tiktoken needs: merged tokens are numbered in the order of their merges."""
     pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in merges)
     order = [ids["".join(pair)] for pair in pairs]
-    if any(later <= earlier for earlier, later in zip(order, order[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(order)):
         raise ValueError("its merges are not in the order of the ids, as llmlab needs them")
 
 
