@@ -30,7 +30,7 @@ __all__ = [
     "exclusive",
     "explained",
     "free_space",
-    "megabytes",
+    "human_size",
     "require_space",
 ]
 
@@ -53,8 +53,10 @@ def cache_dir() -> Path:
     return platformdirs.user_cache_path("llmlab", appauthor=False)
 
 
-def megabytes(size: int) -> str:
-    """Write a number of bytes for people: ``93 MB``, ``0.2 MB``."""
+def human_size(size: int) -> str:
+    """Write a number of bytes for people: ``0.2 MB``, ``93 MB``, ``82 GB``."""
+    if size >= 10e9:
+        return f"{size / 1e9:,.0f} GB"
     return f"{size / 1e6:,.0f} MB" if size >= 10e6 else f"{size / 1e6:.1f} MB"
 
 
@@ -73,8 +75,8 @@ def disk_full(needed: int) -> FetchError:
     except OSError:
         free = 0
     return FetchError(
-        f"The disk is full: {megabytes(needed)} are needed in {cache_dir()}, "
-        f"{megabytes(free)} are free. Free some space, or "
+        f"The disk is full: {human_size(needed)} are needed in {cache_dir()}, "
+        f"{human_size(free)} are free. Free some space, or "
         + ANOTHER_FOLDER.format(that="on a larger disk")
         + "."
     )

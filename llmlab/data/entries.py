@@ -5,7 +5,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmlab.data.cache import FetchError, megabytes
+from llmlab.data.cache import FetchError, human_size
 
 __all__ = ["Catalog", "Entry", "WebFile", "Wheel"]
 
@@ -116,7 +116,7 @@ class Catalog(Sequence[Entry]):
 
     def _rows(self) -> list[tuple[str, ...]]:
         return [
-            (e.name, e.title, megabytes(e.download_size), e.licence, e.comes_from)
+            (e.name, e.title, human_size(e.download_size), e.licence, e.comes_from)
             for e in self._entries
         ]
 

