@@ -1,15 +1,16 @@
 """Pictures and widgets: they take plain arrays, strings and functions, never a model.
 
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
+``bars``         numbers by name as horizontal bars, linear or logarithmic (plots)
 
 A name is loaded when it is first asked for, so importing this package is quick.
 """
 
 from importlib import import_module
 
-_HOMES = {"NextToken": "next_token"}
+_HOMES = {"NextToken": "next_token", "bars": "plots"}
 
-__all__ = ["NextToken"]
+__all__ = ["NextToken", "bars"]
 
 
 def __getattr__(name: str):
