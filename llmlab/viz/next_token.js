@@ -366,9 +366,9 @@ class View {
     this.root.classList.toggle("lm-old", failed || session.status !== "");
     this.list.setAttribute("aria-busy", !session.settled && !failed);
     if (session.logits !== null) this.drawBars();
+    // For those who watch from outside: do these bars, or this message, belong to this text?
+    this.root.dataset.settled = session.text === session.answeredText;
     if (session.text !== session.answeredText) return;
-    // For those who watch from outside: these bars belong to this text.
-    this.root.dataset.drawn = Number(this.root.dataset.drawn ?? 0) + 1;
     const detail = { n: session.model.get("answer").n, text: session.text };
     this.root.dispatchEvent(new CustomEvent("llmlab:drawn", { bubbles: true, detail }));
   }
@@ -422,7 +422,7 @@ const STYLE = `
   color: var(--lm-ink); font: 13px/1.4 var(--jp-ui-font-family, system-ui, sans-serif);
 }
 @media (prefers-color-scheme: dark) {
-  .llmlab-next-token:not([data-jp-theme-name] *) {
+  .llmlab-next-token {
     --lm-ink: var(--jp-ui-font-color1, #eeeeee);
     --lm-muted: var(--jp-ui-font-color2, #bdbdbd);
     --lm-paper: var(--jp-layout-color1, #1e1e1e);
