@@ -113,7 +113,7 @@ def _read_table(path, words: int) -> tuple[list[str], "np.ndarray"] | None:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as table:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as table:
             names = table["words"].tobytes().decode("utf-8").split("\n")
             vectors = table["vectors"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

