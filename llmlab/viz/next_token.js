@@ -460,9 +460,10 @@ const STYLE = `
   display: grid; grid-template-columns: minmax(6em, 28%) 1fr 4.5em; align-items: center; gap: 8px;
   width: 100%; padding: 2px 4px; border-color: transparent; text-align: start; background: none;
 }
+.llmlab-next-token .lm-bars button:focus-visible { outline-offset: -2px; }
 .llmlab-next-token .lm-bars button:hover { background: var(--lm-shade); }
 .llmlab-next-token .lm-token {
-  overflow: hidden; text-overflow: ellipsis; white-space: pre;
+  overflow: hidden; text-overflow: ellipsis; text-align: left; white-space: pre;
   font-family: var(--jp-code-font-family, monospace);
 }
 .llmlab-next-token .lm-mark, .llmlab-next-token .lm-others { color: var(--lm-muted); }

@@ -1,0 +1,96 @@
+"""How long from a keystroke in NextToken to the new bars on screen?
+
+    python -m benchmarks.keystroke        (or: python benchmarks/keystroke.py)
+
+Types into the widget, on the real model, in JupyterLab and a headless Chromium on this machine:
+sentences of up to 20 tokens key by key, then keys at their very beginning, where nothing that was
+computed for the last text can be used again.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from browser.lab import HOW_TO_GET_ONE, LabPage, lab_server, open_chromium
+from browser.next_token_page import NextTokenWidget
+
+SETUP = """
+from llmlab.inference import NextTokenPredictor
+from llmlab.model import load_pretrained
+from llmlab.viz import NextToken
+
+model, tokenizer = load_pretrained("SmolLM2-135M-Instruct")
+NextToken(NextTokenPredictor(model, tokenizer), tokenizer.vocabulary, text="The")
+"""
+SENTENCES = (
+    "The cat sat on the mat and looked at the dog for a long time before",
+    "When I was a child, we lived in a small house near the sea, and every",
+)
+AT_THE_BEGINNING = "Well then, "
+
+STOPWATCH = """
+(root) => {
+    const started = new Map();
+    window.llmlabTimes = [];
+    root.addEventListener('input', (event) => {
+        started.set(event.target.value, performance.now());
+    }, true);
+    root.addEventListener('llmlab:drawn', ({ detail: { text } }) => {
+        const start = started.get(text);
+        if (start === undefined) return;
+        started.delete(text);
+        // The frame after the one that holds the new bars: they are on screen by then.
+        requestAnimationFrame(() => requestAnimationFrame(
+            () => window.llmlabTimes.push(performance.now() - start)));
+    });
+}
+"""
+
+
+def measure() -> dict[str, float]:
+    """Milliseconds from the input event to the painted bars, by percentile."""
+    home = tempfile.TemporaryDirectory()
+    with home, lab_server(Path(home.name)) as server, open_chromium() as browser:
+        if browser is None:
+            raise RuntimeError(HOW_TO_GET_ONE)
+        lab = LabPage(browser, server)
+        lab.open(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SETUP)]))
+        lab.run_all()
+        if errors := lab.errors():
+            raise RuntimeError(f"the notebook failed: {errors}")
+        widget = NextTokenWidget(lab)
+        widget.root.evaluate(STOPWATCH)
+        at_end, at_beginning = [], []
+        for sentence in SENTENCES:
+            widget.fill("")
+            at_end += _type(widget, "Control+End", sentence)
+            at_beginning += _type(widget, "Control+Home", AT_THE_BEGINNING)
+        lab.close()
+    times = np.array(at_end + at_beginning)
+    return {
+        "keystrokes": len(times),
+        "median_ms": float(np.percentile(times, 50)),
+        "p95_ms": float(np.percentile(times, 95)),
+        "max_ms": float(times.max()),
+        "p95_at_the_end_ms": float(np.percentile(at_end, 95)),
+        "p95_at_the_beginning_ms": float(np.percentile(at_beginning, 95)),
+    }
+
+
+def _type(widget: NextTokenWidget, place: str, keys: str) -> list[float]:
+    widget.box.focus()
+    widget.keyboard.press(place)
+    widget.root.evaluate("() => { window.llmlabTimes.length = 0; }")
+    for count, key in enumerate(keys, start=1):
+        widget.keyboard.press("Space" if key == " " else key)
+        widget.lab.wait("(count) => window.llmlabTimes.length >= count", count)
+    return widget.root.evaluate("() => window.llmlabTimes")
+
+
+if __name__ == "__main__":
+    print("  ".join(f"{name} {value:.0f}" for name, value in measure().items()))
