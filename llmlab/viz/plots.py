@@ -38,7 +38,8 @@ def bars(
     drawn = axes.barh(rows, numbers, color=colours)
     if log:
         axes.set_xscale("log")
-        axes.set_xlim(min(numbers) / 3, max(numbers) * 12)
+        axes.set_xlim(min(numbers) / 3, max(numbers) * 5)
+        axes.xaxis.set_major_formatter(lambda number, _: write(number))
     else:
         axes.set_xlim(0, max(numbers) * 1.15 or 1)
     axes.bar_label(drawn, labels=[write(number) for number in numbers], padding=4)
@@ -46,6 +47,6 @@ def bars(
         text.set_parse_math(False)  # a dollar sign in a token is just a dollar sign
     axes.invert_yaxis()
     axes.set_xlabel(label)
-    axes.set_title(title, loc="left")
+    axes.figure.suptitle(title, x=0.01, ha="left")
     sns.despine(ax=axes)
     return axes
