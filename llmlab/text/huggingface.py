@@ -19,10 +19,27 @@ def read_tokenizer(folder: str | Path) -> BPETokenizer | None:
     if (folder / "tokenizer.json").exists():
         return _from_tokenizer_json(folder / "tokenizer.json")
     if (folder / "vocab.json").exists():
-        ids = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        special = [token for token in ids if token.startswith("<|") and token.endswith("|>")]
-        return from_ids(ids, pattern=GPT2_PATTERN, special=special, name=folder.name)
+        return _from_vocab_json(folder / "vocab.json")
+    for name in ("tokenizer.model", "spiece.model"):
+        if (folder / name).exists():
+            raise ValueError(
+                f"cannot read the tokenizer {folder / name}: it is a SentencePiece tokenizer; "
+                "llmlab reads plain byte-level BPE"
+            )
     return None
+
+
+def _from_vocab_json(path: Path) -> BPETokenizer:
+    merges = path.with_name("merges.txt")
+    try:
+        ids = json.loads(path.read_text(encoding="utf-8"))
+        if merges.exists():
+            lines = merges.read_text(encoding="utf-8").splitlines()
+            _check_merge_order([line for line in lines if not line.startswith("#version")], ids)
+        special = [token for token in ids if token.startswith("<|") and token.endswith("|>")]
+        return from_ids(ids, pattern=GPT2_PATTERN, special=special, name=path.parent.name)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"cannot read the tokenizer {path}: {error}") from error
 
 
 def _from_tokenizer_json(path: Path) -> BPETokenizer:

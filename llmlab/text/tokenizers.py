@@ -7,10 +7,12 @@ kinds of file and the same five methods to every tokenizer of llmlab.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from uuid import uuid4
 
 import tiktoken
 
@@ -27,6 +29,11 @@ SMOLLM_PATTERN = (
 )
 
 _FORMAT = "llmlab-bpe-1"
+
+# tiktoken gives up on a run of a million spaces; such runs are encoded apart from what follows,
+# less their last one, which may belong to the next word
+_MANY = 500_000
+_MANY_SPACES = re.compile(rf"(?<!\s)([^\S\x1c-\x1f]{{{_MANY},}})(?=\s\S)")
 
 
 def _printable_bytes() -> dict[int, str]:
@@ -80,6 +87,10 @@ class BPETokenizer:
         ids = {token: number for number, token in enumerate(tokens)}
         if len(ids) != len(tokens):
             raise ValueError(f"{len(tokens) - len(ids)} tokens occur twice; keep each once")
+        special = list(special)
+        for token in special:
+            if token not in ids:
+                raise ValueError(f"the special token {token!r} is not in the vocabulary; add it")
         self.special_tokens: dict[str, int] = {token: ids.pop(token) for token in special}
         ranks = {token_to_bytes(token): number for token, number in ids.items()}
         missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
@@ -105,9 +116,12 @@ class BPETokenizer:
                 "half of a character, which no UTF-8 text can hold; drop it, for example with "
                 "text.encode('utf-8', 'ignore').decode('utf-8')"
             ) from None
+        parts = [text] if len(text) < _MANY else _MANY_SPACES.split(text)
         if special:
-            return self._encoding.encode(text, allowed_special="all")
-        return self._encoding.encode_ordinary(text)
+            pieces = [self._encoding.encode(part, allowed_special="all") for part in parts]
+        else:
+            pieces = [self._encoding.encode_ordinary(part) for part in parts]
+        return pieces[0] if len(pieces) == 1 else [*chain.from_iterable(pieces)]
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Join the bytes of the tokens; one token may be only part of a character.
@@ -163,17 +177,14 @@ class BPETokenizer:
             "special": list(self.special_tokens),
             "tokens": names,
         }
-        with NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=path.name, suffix=".part", delete=False
-        ) as file:
-            try:
+        unfinished = path.with_name(f"{path.name}.{uuid4().hex}.part")
+        try:
+            with unfinished.open("w", encoding="utf-8") as file:
                 json.dump(content, file, ensure_ascii=False, indent=0)
-                file.close()
-                Path(file.name).replace(path)
-            except BaseException:
-                file.close()
-                Path(file.name).unlink(missing_ok=True)
-                raise
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(cls, path: str | Path) -> BPETokenizer:
