@@ -327,7 +327,11 @@ class LabPage:
     def theme(self, name: str) -> None:
         """Change to "JupyterLab Light" or "JupyterLab Dark" and wait until it is on."""
         self.command("apputils:change-theme", theme=name)
-        self.wait("(name) => document.body.dataset.jpThemeName === name", name)
+        self.wait(
+            "(name) => document.body.dataset.jpThemeName === name"
+            " && !document.getElementById('jupyterlab-splash')",
+            name,
+        )
 
     def screenshot(self, name: str, locator=None) -> Path:
         """A picture of the page, or of one element, in ``artefacts/``."""
