@@ -76,12 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=doctor)
 
     add = commands.add_parser("chat", help="talk to a language model in this terminal")
-    add.add_argument("--model", default="SmolLM2-135M-Instruct", metavar="NAME_OR_PATH")
+    add.add_argument("--model", metavar="NAME_OR_PATH", help="else SmolLM2-135M-Instruct")
     add.add_argument(
-        "--temperature", type=_temperature, default=0.7, help="0 always takes the best"
+        "--temperature", type=_temperature, metavar="F", help="0 always takes the best"
     )
     add.add_argument("--system", metavar="TEXT", help="what the model is told before you speak")
-    add.add_argument("--max-new-tokens", type=_positive, default=256, metavar="N")
+    add.add_argument("--max-new-tokens", type=_positive, metavar="N", help="longest answer")
     add.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same answers")
     add.set_defaults(run=chat)
     return parser
@@ -117,9 +117,9 @@ def fetch(chosen: argparse.Namespace) -> int:
     for entry in entries:
         print(f"{entry.name:<22} {human_size(entry.download_size):>7}  {bring(entry.name)}")
     if any(entry.name == "smollm2-135m-instruct" for entry in entries):
-        from llmlab.model import pretrained
+        from llmlab.model import converted
 
-        print(f"{'ready to load':<30}  {pretrained.prepare('SmolLM2-135M-Instruct')}")
+        print(f"{'unpacked, ready to load':<30}  {converted.prepare(check=True)}")
     return 0
 
 
@@ -141,13 +141,13 @@ def chat(chosen: argparse.Namespace) -> int:
     """Talk to a model until the person has had enough."""
     from llmlab.inference import chat as conversation
 
-    return conversation.run(
-        model=chosen.model,
-        temperature=chosen.temperature,
-        system=chosen.system,
-        max_new_tokens=chosen.max_new_tokens,
-        seed=chosen.seed,
-    )
+    options = ("model", "temperature", "system", "max_new_tokens", "seed")
+    given = {name: getattr(chosen, name) for name in options if getattr(chosen, name) is not None}
+    try:
+        return conversation.run(**given)
+    except (ValueError, FileNotFoundError) as error:  # no such model, no such folder
+        print(f"llmlab: {error}", file=sys.stderr)
+        return 1
 
 
 def lab(given: list[str]) -> int:

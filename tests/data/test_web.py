@@ -1,8 +1,10 @@
 """Fetching files of the web, from a small server on this machine."""
 
+import types
+
 import pytest
 
-from llmlab.data import FetchError, fetch
+from llmlab.data import FetchError, downloads, fetch
 from llmlab.data.members import extract_member, read_member
 
 from .toys import use, web_entry
@@ -56,6 +58,14 @@ def test_another_file_is_refused(cache, server, entry, wrong):
     server.files["/two.txt"] = b"zwei"
     assert (fetch("web-toy", progress=False) / "two.txt").read_bytes() == b"zwei"
     assert server.asked.count("/one.txt") == 1, "what was good is not fetched again"
+
+
+def test_a_file_without_end_is_not_read_to_its_end(server, entry, tmp_path):
+    server.files["/two.txt"] = b"x" * 5_000_000
+    blocks = []
+    bar = types.SimpleNamespace(update=blocks.append)
+    assert downloads._stream(entry.web_files[1], tmp_path / "two.txt", bar) < 1_000_000
+    assert sum(blocks) == (tmp_path / "two.txt").stat().st_size < 1_000_000
 
 
 def test_a_missing_file_and_a_missing_server_say_so(cache, server, entry):
