@@ -2,6 +2,7 @@
 
 ``attend``, ``attend_fused``     attention, written out and fused (`llmlab.model.ops`)
 ``GPT``, ``GPTConfig``           the decoder-only language model
+``KVCache``                      keys and values of what a model has read (`GPT.new_cache`)
 ``load_pretrained``              a real model and its tokenizer, from the catalog or a folder
 ``count_parameters``             of a model, or of a config by formula
 ``PUBLISHED``                    the configs of GPT-1, GPT-2, GPT-3 and SmolLM2

@@ -113,6 +113,8 @@ def _unpack(workshop: Path, folder: Path, *, progress: bool) -> None:
     with (workshop / "model.safetensors").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     (workshop / "model.sha256").write_text(digest + "\n", encoding="utf-8")
+    # safetensors makes files that only their owner can read; a cache may be a whole class's
+    shutil.copymode(workshop / "model.sha256", workshop / "model.safetensors")
     for name in ("tokenizer.json", "model.sha256", "model.safetensors"):
         (workshop / name).replace(folder / name)
 

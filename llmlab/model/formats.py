@@ -7,6 +7,7 @@ from llmlab's names to the released ones.
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class TensorStore:
         self.folder = folder
         index = folder / "model.safetensors.index.json"
         if index.exists():
-            files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            files = set(_read_json(index, "weight_map")["weight_map"].values())
         elif (folder / "model.safetensors").exists():
             files = {"model.safetensors"}
         elif (folder / "pytorch_model.bin").exists():
@@ -43,18 +44,30 @@ class TensorStore:
         from safetensors.torch import load_file
 
         if not files:
-            return torch.load(
-                self.folder / "pytorch_model.bin", map_location="cpu", weights_only=True
-            )
+            return self._read_pickle(self.folder / "pytorch_model.bin")
         tensors: Weights = {}
         for name in files:
             try:
                 tensors.update(load_file(self.folder / name))
+            except FileNotFoundError:
+                raise FileNotFoundError(
+                    f"{self.folder / name} is missing, but the index names it; bring it again"
+                ) from None
             except SafetensorError as error:
                 raise ValueError(
                     f"{self.folder / name} is damaged or cut short ({error}); bring it again"
                 ) from error
         return tensors
+
+    def _read_pickle(self, path: Path) -> Weights:
+        """Read a pickle of tensors without running what else is in it."""
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+            raise ValueError(
+                f"{path} is damaged, or holds code beside tensors, which llmlab does not run; "
+                "bring it again, or use a model.safetensors file"
+            ) from error
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
@@ -75,16 +88,21 @@ def read_folder(folder: Path) -> tuple[GPTConfig, Weights]:
     path = folder / "config.json"
     if not path.exists():
         raise FileNotFoundError(f"{folder} has no config.json; give a model folder")
-    released = json.loads(path.read_text(encoding="utf-8"))
+    released = _read_json(path, "model_type")
     families = {"gpt2": (_gpt2_config, _gpt2_weights), "llama": (_llama_config, _llama_weights)}
-    kind = released.get("model_type")
+    kind = released["model_type"]
     if kind not in families:
         raise ValueError(
             f"{folder} holds a {kind!r} model; llmlab reads the families "
             f"{' and '.join(map(repr, families))}"
         )
     config_of, weights_of = families[kind]
-    config = config_of(released)
+    try:
+        config = config_of(released)
+    except KeyError as error:
+        raise ValueError(
+            f"{path} does not say {error.args[0]!r}, which a {kind} model needs; bring it again"
+        ) from None
     store = TensorStore(folder)
     weights = weights_of(config, store)
     extra = sorted(name for name in store.unread if not _is_derived(name))
@@ -94,6 +112,17 @@ def read_folder(folder: Path) -> tuple[GPTConfig, Weights]:
             f"{', '.join(extra[:3])}{' …' if len(extra) > 3 else ''}; it is a changed architecture"
         )
     return config, weights
+
+
+def _read_json(path: Path, needed: str) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content[needed]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no JSON file with the entry {needed!r} ({error}); bring it again"
+        ) from error
+    return content
 
 
 def _is_derived(name: str) -> bool:
@@ -148,8 +177,9 @@ def _gpt2_weights(config: GPTConfig, source: TensorStore) -> Weights:
     for layer in range(config.n_layers):
         theirs, ours = f"{prefix}h.{layer}.", f"blocks.{layer}."
         for our_part, their_part in parts.items():
+            weight = source(f"{theirs}{their_part}.weight")
             # GPT-2's files hold matrices as (inputs, outputs), nn.Linear the other way round
-            weights[f"{ours}{our_part}.weight"] = source(f"{theirs}{their_part}.weight").T
+            weights[f"{ours}{our_part}.weight"] = weight.T if weight.dim() == 2 else weight
             weights[f"{ours}{our_part}.bias"] = source(f"{theirs}{their_part}.bias")
         together = source(f"{theirs}attn.c_attn.weight"), source(f"{theirs}attn.c_attn.bias")
         matrices, biases = (tensor.chunk(3, dim=-1) for tensor in together)
@@ -200,22 +230,28 @@ _LLAMA_PARTS = {
 }
 
 
-def _llama_weights(config: GPTConfig, source: TensorStore) -> Weights:
-    prefix = "model." if "model.embed_tokens.weight" in source else ""
-    weights = {
-        "token_embedding.weight": source(f"{prefix}embed_tokens.weight"),
-        "final_norm.weight": source(f"{prefix}norm.weight"),
+def llama_names(config: GPTConfig, *, prefix: str = "model.") -> dict[str, str]:
+    """List llmlab's name for every tensor of a Llama-type folder, by the name in the folder."""
+    names = {
+        f"{prefix}embed_tokens.weight": "token_embedding.weight",
+        f"{prefix}norm.weight": "final_norm.weight",
     }
     if not config.tied:
-        weights["output.weight"] = source("lm_head.weight")
+        names["lm_head.weight"] = "output.weight"
     for layer in range(config.n_layers):
         for ours, theirs in _LLAMA_PARTS.items():
-            name = f"{prefix}layers.{layer}.{theirs}"
-            weights[f"blocks.{layer}.{ours}.weight"] = source(f"{name}.weight")
+            name, own_name = f"{prefix}layers.{layer}.{theirs}", f"blocks.{layer}.{ours}"
+            names[f"{name}.weight"] = f"{own_name}.weight"
             biased = config.attention_bias if "self_attn" in theirs else config.feed_forward_bias
             if biased and "norm" not in theirs:
-                weights[f"blocks.{layer}.{ours}.bias"] = source(f"{name}.bias")
-    return weights
+                names[f"{name}.bias"] = f"{own_name}.bias"
+    return names
+
+
+def _llama_weights(config: GPTConfig, source: TensorStore) -> Weights:
+    prefix = "model." if "model.embed_tokens.weight" in source else ""
+    names = llama_names(config, prefix=prefix)
+    return {ours: source(theirs) for theirs, ours in names.items()}
 
 
 _GGUF_PARTS = {

@@ -50,10 +50,18 @@ class KVCache:
     def extend(self, layer: int, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
         """Add the new positions of one layer; return all its keys and values so far.
 
-        The model calls `advance` once when every layer has been extended.
+        The model calls `advance` once when every layer has been extended. Raises ``ValueError``
+        for another number of texts than the cache holds.
         """
         end = self.length + k_BHTD.shape[2]
         stored = self._layers[layer]
+        if stored is not None and stored[0].shape[0] != k_BHTD.shape[0]:
+            if self.length:
+                raise ValueError(
+                    f"the cache holds {stored[0].shape[0]} texts and the next tokens of "
+                    f"{k_BHTD.shape[0]} were given; give one row a text, or use a new cache"
+                )
+            stored = None
         if stored is None or end > stored[0].shape[2]:
             stored = self._layers[layer] = self._grow(stored, k_BHTD, end)
         keys_BHSD, values_BHSD = stored
