@@ -41,7 +41,7 @@ notebooks: $(VENV)/ready-test
 
 bench: $(VENV)/ready-test
 	@$(RUN) llmlab fetch
-	@$(RUN) benchmarks $(ARGS)
+	@$(BIN)/python benchmarks $(ARGS)
 
 lint: $(VENV)/ready-test
 	@$(RUN) ruff check .
