@@ -1,0 +1,82 @@
+import ast
+import importlib
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+def test_the_format_is_valid_and_every_cell_has_its_own_id(notebook):
+    nbformat.validate(notebook)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+def test_cells_were_run_once_in_order_without_an_error(notebook):
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    kinds = {output.output_type for cell in cells for output in cell.outputs}
+    assert "error" not in kinds
+
+
+def test_no_state_of_widgets_and_no_path_of_a_machine_is_stored(notebook):
+    assert "widgets" not in notebook.metadata
+    stored = json.dumps(notebook)
+    assert not [part for part in ("/home/", "/root/", "/tmp/", "C:\\\\Users") if part in stored]
+
+
+def test_cells_fit_a_screen(notebook):
+    assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 25
+
+
+def test_it_opens_and_closes_as_every_notebook_does(notebook):
+    first, last = notebook.cells[0].source, notebook.cells[-1].source
+    assert first.startswith("# ")
+    assert "you can" in first
+    assert "**Time**" in first
+    assert "**Needs**" in first
+    assert "you now know" in last
+    assert "Read on" in last
+
+
+def test_pictures_are_described_in_words(notebook):
+    for before, cell, after in zip(
+        notebook.cells, notebook.cells[1:], notebook.cells[2:], strict=False
+    ):
+        outputs = cell.get("outputs", [])
+        if any("image/png" in output.get("data", {}) for output in outputs):
+            around = before.source + after.source
+            assert "picture" in around.lower(), cell.id
+
+
+def public_names():
+    packages = ("data", "text", "model", "inference", "viz")
+    modules = [importlib.import_module(f"llmlab.{package}") for package in packages]
+    return {name for module in modules for name in module.__all__}
+
+
+def test_no_name_of_the_package_is_defined_again(notebook):
+    defined = set()
+    for cell in code_cells(notebook):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined.add(node.name)
+    assert not defined & public_names()
+    assert all(name.startswith(("my_", "My")) for name in defined)
