@@ -1,7 +1,5 @@
 """What holds for every test, those in notebooks included."""
 
-import os
+from llmlab.threads import share_cores
 
-# Many tests and kernels share the cores. A thread that waits for its turn should sleep instead
-# of spinning; this has to be said before anything loads torch, and kernels inherit it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+share_cores()  # tests, kernels and a browser run beside each other; kernels inherit this

@@ -10,6 +10,8 @@ from pathlib import Path
 from measure import machine
 from tqdm import tqdm
 
+from llmlab.threads import share_cores
+
 NAMES = ("loading", "decoding", "keystroke")
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -20,6 +22,7 @@ def main(names: list[str]) -> None:
     unknown = sorted(set(names) - set(NAMES))
     if unknown:
         sys.exit(f"there is no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
+    share_cores()
     rows = []
     for name in (bar := tqdm(names or NAMES, unit=" benchmarks")):
         bar.set_postfix_str(name)

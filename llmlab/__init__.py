@@ -8,6 +8,7 @@ The packages, in the order in which text flows through them:
 ``llmlab.inference``  a model at work: generating, chatting, predicting the next token
 ``llmlab.viz``        pictures and widgets; they take plain arrays, strings and functions
 ``llmlab.device``     which device and number format to compute with
+``llmlab.threads``    how torch's threads get along with other programs
 ``llmlab.cli``        the ``llmlab`` command: lab, fetch, doctor, chat
 
 Importing ``llmlab`` itself loads nothing heavy.

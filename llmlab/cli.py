@@ -13,6 +13,7 @@ from pathlib import Path
 
 import llmlab
 from llmlab.data.cache import FetchError, human_size
+from llmlab.threads import share_cores
 
 __all__ = ["main"]
 
@@ -28,9 +29,7 @@ LAB_SETTINGS = (
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line (of this process if None) and return its exit status."""
     _never_fail_on_printing()
-    # With a browser and a notebook on the same few cores, a thread that waits had better sleep
-    # than spin: torch is several times faster then. It must be said before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    share_cores()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         # argparse would take the 9999 of `lab --port 9999` for the notebook

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from llmlab.inference.sample import last_logits
@@ -22,15 +24,18 @@ class NextTokenPredictor:
         self.tokenizer = tokenizer
         self._cache = model.new_cache()
         self._cached_ids: list[int] = []
+        # a widget may ask from a thread of its own while a cell of the notebook asks as well
+        self._lock = threading.Lock()
 
     def __call__(self, text: str) -> np.ndarray:
         """Return the scores (logits) as float32."""
         ids = self._encode(text)
-        kept = _common_length(ids[:-1], self._cached_ids)
-        self._cache.truncate(kept)
-        del self._cached_ids[kept:]
-        logits_V = last_logits(self.model, ids[kept:], self._cache)
-        self._cached_ids = ids
+        with self._lock:
+            kept = _common_length(ids[:-1], self._cached_ids)
+            self._cache.truncate(kept)
+            del self._cached_ids[kept:]
+            logits_V = last_logits(self.model, ids[kept:], self._cache)
+            self._cached_ids = ids
         return logits_V.float().cpu().numpy()
 
     def _encode(self, text: str) -> list[int]:
@@ -40,10 +45,10 @@ class NextTokenPredictor:
             if begin is None:
                 raise ValueError("the text is empty; type at least one character")
             return [begin]
-        if len(ids) >= self.model.config.context:
+        if len(ids) > self.model.config.context:
             raise ValueError(
                 f"the text has {len(ids):,} tokens and the model reads at most "
-                f"{self.model.config.context - 1:,}; shorten it"
+                f"{self.model.config.context:,}; shorten it"
             )
         if max(ids) >= self.model.config.vocab_size:
             place = next(n for n, i in enumerate(ids) if i >= self.model.config.vocab_size)
