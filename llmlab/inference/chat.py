@@ -51,30 +51,35 @@ class Chat:
         self._turns.clear()
 
     def answer(self, question: str) -> Iterator[str]:
-        """Yield the answer in pieces; what was answered stays, even when it is cut short."""
+        """Yield the answer in pieces; what was answered stays, even when it is cut short.
+
+        Raises ``ValueError`` for a question that is too long or has a character the model has no
+        token for; the conversation then goes on without it.
+        """
         asked = self._turn("user", question)
         opening = [self._mark("<|im_start|>"), *self.tokenizer.encode("assistant\n")]
         prompt = self._fit([*self._turns, asked], opening)
-        answered: list[int] = []
-        try:
-            yield from self._stream(prompt, answered)
-        finally:
-            end = [self._mark("<|im_end|>"), *self.tokenizer.encode("\n")]
-            self._turns += [asked, [*opening, *answered, *end]]
-
-    def _stream(self, prompt: list[int], answered: list[int]) -> Iterator[str]:
-        pending = codecs.getincrementaldecoder("utf-8")(errors="replace")
         stop = [self._mark("<|im_end|>"), self._mark("<|endoftext|>")]
-        for token_id in generate(
+        new_ids = generate(
             self.model,
             prompt,
             max_new_tokens=min(self.max_new_tokens, self.model.config.context - len(prompt)),
             temperature=self.temperature,
             stop=stop,
             generator=self.generator,
-        ):
+        )
+        answered: list[int] = []
+        try:
+            yield from self._pieces(new_ids, stop, answered)
+        finally:
+            end = [self._mark("<|im_end|>"), *self.tokenizer.encode("\n")]
+            self._turns += [asked, [*opening, *answered, *end]]
+
+    def _pieces(self, ids: Iterator[int], stop: list[int], answered: list[int]) -> Iterator[str]:
+        pending = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        for token_id in ids:
             if token_id in stop:
-                return
+                break
             answered.append(token_id)
             # a character may be spread over several tokens: hold its bytes until it is whole
             if piece := pending.decode(self.tokenizer.decode_bytes([token_id])):

@@ -35,6 +35,11 @@ def next_token_probabilities(
     tensor([1., 0., 0.])
     """
     _check_settings(temperature, top_k, top_p)
+    if logits_V.dim() != 1:
+        raise ValueError(
+            f"scores of shape {tuple(logits_V.shape)} are not one score a token, (V,); "
+            "give those of one position, for example logits_BTV[0, -1]"
+        )
     logits_V = logits_V.float()
     if not torch.isfinite(logits_V.max()):
         raise ValueError(
@@ -43,7 +48,11 @@ def next_token_probabilities(
         )
     if temperature == 0:
         return torch.zeros_like(logits_V).index_fill(0, logits_V.argmax(), 1.0)
-    probabilities_V = ((logits_V - logits_V.max()) / temperature).softmax(dim=-1)
+    # below 1e-30 float32 has no more room for the quotient, and nothing left to sharpen either
+    scaled_V = (logits_V - logits_V.max()) / max(temperature, 1e-30)
+    probabilities_V = scaled_V.softmax(dim=-1)
+    if top_p == 1:
+        top_p = None  # everything stays, however the sums are rounded
     if top_k is None and top_p is None:
         return probabilities_V
     sorted_V, order_V = probabilities_V.sort(descending=True, stable=True)
@@ -52,7 +61,7 @@ def next_token_probabilities(
         sorted_V /= sorted_V.sum()
     if top_p is not None:
         before_V = sorted_V.cumsum(dim=-1) - sorted_V
-        sorted_V[before_V >= top_p] = 0
+        sorted_V[1:][before_V[1:] >= top_p] = 0
     return torch.zeros_like(sorted_V).index_copy(0, order_V, sorted_V / sorted_V.sum())
 
 
