@@ -1,0 +1,108 @@
+"""The chat in a terminal, as a person or a pipe drives it."""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+TALK = "from llmlab.inference import chat; sys.exit(chat.run(temperature=0, max_new_tokens={n}))"
+
+
+def test_questions_through_a_pipe_are_answered():
+    questions = (
+        "What is the capital of France?\n\n/new\na\x04b\nWhat is the capital of Italy?\n/quit\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; " + TALK.format(n=10)],
+        input=questions,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONUTF8": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    france, new, refusal, italy = done.stdout.splitlines()
+    assert "Paris" in france
+    assert new == "(a new conversation)"
+    assert "no token for" in refusal
+    assert "Rome" in italy
+    assert "you:" not in done.stdout
+
+
+def test_the_end_of_the_pipe_ends_the_chat():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; " + TALK.format(n=10)], input="", text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
+class Terminal:
+    """The other end of a terminal in which a program runs."""
+
+    def __init__(self, handle):
+        self.handle = handle
+        self.seen = ""
+
+    def write(self, text):
+        os.write(self.handle, text.encode())
+
+    def wait_for(self, pattern):
+        """Read until the pattern has come, and drop everything up to its end."""
+        while not (found := re.search(pattern, self.seen)):
+            try:
+                new = os.read(self.handle, 4096)
+            except OSError:  # Linux says so when the program has ended
+                new = b""
+            assert new, f"the program ended without {pattern!r}; it said {self.seen!r}"
+            self.seen += new.decode("utf-8", errors="replace")
+        self.seen = self.seen[found.end() :]
+        return found
+
+
+@contextmanager
+def terminal(code):
+    import pty
+
+    ours, theirs = pty.openpty()
+    # as its session's leader the program can take the terminal, and so gets Ctrl-C from it
+    code = f"import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {code}"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env=os.environ | {"PYTHONUTF8": "1", "TERM": "dumb"},
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        yield Terminal(ours), program
+    finally:
+        program.kill()
+        program.wait()
+        os.close(ours)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_ctrl_c_stops_an_answer_but_not_the_chat():
+    with terminal(TALK.format(n=4000)) as (screen, program):
+        screen.wait_for(r"Ctrl-C stops an answer")
+        screen.wait_for("you: ")
+        screen.write("Write a very long story about a dragon.\n")
+        screen.wait_for(r"dragon\.\r?\n")
+        screen.wait_for(r"\w+ \w+ \w+")  # the story has begun
+        screen.write("\x03")
+        screen.wait_for(r"\(stopped\)")
+        screen.wait_for("you: ")
+        screen.write("\x03")  # at the prompt it says how to leave
+        screen.wait_for(r"\(Ctrl-D or /quit ends the chat\)")
+        screen.wait_for("you: ")
+        screen.write("/new\n")
+        screen.wait_for(r"\(a new conversation\)")
+        screen.wait_for("you: ")
+        screen.write("What is the capital of France?\n")
+        screen.wait_for("Paris")
+        screen.wait_for("you: ")
+        screen.write("\x04")  # Ctrl-D on an empty line
+        assert program.wait() == 0
