@@ -49,8 +49,16 @@ def prepare(*, progress: bool = True, check: bool = False) -> Path:
     return folder
 
 
-def read(folder: Path) -> tuple[GPTConfig, formats.Weights, BPETokenizer]:
-    """Read what `prepare` wrote; the weights stay on the disk until they are used."""
+def load() -> tuple[GPTConfig, formats.Weights, BPETokenizer]:
+    """Load SmolLM2, unpacking it if need be; the weights stay on the disk until they are used."""
+    folder = prepare()
+    try:
+        return _read(folder)
+    except (FileNotFoundError, ValueError):  # the tokenizer is gone or damaged
+        return _read(prepare(check=True))
+
+
+def _read(folder: Path) -> tuple[GPTConfig, formats.Weights, BPETokenizer]:
     from safetensors.torch import load_file
 
     config = GPTConfig(**json.loads(_metadata(folder)["config"]))
@@ -71,8 +79,7 @@ def _is_there(folder: Path) -> bool:
 
     try:
         metadata = _metadata(folder)
-        BPETokenizer.load(folder / "tokenizer.json")
-    except (FileNotFoundError, NotADirectoryError, SafetensorError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, SafetensorError):
         return False
     return metadata.get("layout") == _LAYOUT and metadata.get("source") == _source()
 
@@ -83,8 +90,9 @@ def _source() -> str:
 
 def _is_intact(folder: Path) -> bool:
     try:
+        BPETokenizer.load(folder / "tokenizer.json")
         expected = (folder / "model.sha256").read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return False
     with (folder / "model.safetensors").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == expected

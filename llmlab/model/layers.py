@@ -1,6 +1,7 @@
 """The parts every model here is made of: attention, feed-forward, norms, blocks, the cache.
 
-B batch, T query position, S key position, C width, H heads, D head width, F hidden width
+B batch, T query position, S key position, C width, H heads, D head width,
+G query heads that share keys
 """
 
 from __future__ import annotations
@@ -153,18 +154,37 @@ class Attention(nn.Module):
             q_BHTD, k_BHSD = ops.rotate(q_BHTD, *rotary), ops.rotate(k_BHSD, *rotary)
         if cache is not None:
             k_BHSD, v_BHSD = cache.extend(layer, k_BHSD, v_BHSD)
-        if self.n_kv_heads < self.n_heads:
-            n_sharing = self.n_heads // self.n_kv_heads
+        n_sharing = self.n_heads // self.n_kv_heads
+        if n_sharing == 1:
+            mixed_BHTD = self._mix(q_BHTD, k_BHSD, v_BHSD, self.causal, mask_BTS)
+        elif q_BHTD.shape[2] == 1 and mask_BTS is None:
+            # A single position sees every key there is. So the heads that share keys can stand
+            # in line as so many queries of one head, and no key or value has to be copied.
+            q_BHGD = q_BHTD.view(q_BHTD.shape[0], self.n_kv_heads, n_sharing, self.head_width)
+            mixed_BHTD = self._mix(q_BHGD, k_BHSD, v_BHSD, False, None).reshape(q_BHTD.shape)
+        else:
             k_BHSD = k_BHSD.repeat_interleave(n_sharing, dim=1)
             v_BHSD = v_BHSD.repeat_interleave(n_sharing, dim=1)
-        mixed_BHTD = self.attend(q_BHTD, k_BHSD, v_BHSD, causal=self.causal, mask_BTS=mask_BTS)
+            mixed_BHTD = self._mix(q_BHTD, k_BHSD, v_BHSD, self.causal, mask_BTS)
+        return self.out(mixed_BHTD.transpose(1, 2).flatten(2))
+
+    def _mix(
+        self,
+        q_BHTD: Tensor,
+        k_BHSD: Tensor,
+        v_BHSD: Tensor,
+        causal: bool,
+        mask_BTS: Tensor | None,
+    ) -> Tensor:
+        """Call `attend`, which may be a learner's own, and check what it returns."""
+        mixed_BHTD = self.attend(q_BHTD, k_BHSD, v_BHSD, causal=causal, mask_BTS=mask_BTS)
         if not isinstance(mixed_BHTD, Tensor) or mixed_BHTD.shape != q_BHTD.shape:
             given = getattr(mixed_BHTD, "shape", type(mixed_BHTD).__name__)
             raise ValueError(
                 f"attend returned {given}, not a tensor of the queries' shape "
                 f"{tuple(q_BHTD.shape)}; return weights @ values, (batch, heads, queries, width)"
             )
-        return self.out(mixed_BHTD.transpose(1, 2).flatten(2))
+        return mixed_BHTD
 
     def _split(self, x_BTC: Tensor, n_heads: int) -> Tensor:
         """Cut the width into heads: (B, T, H * D) to (B, H, T, D)."""

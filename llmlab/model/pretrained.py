@@ -37,7 +37,7 @@ def load_pretrained(
     device = pick_device(device)
     name = _NAMES.get(str(name_or_path).lower())
     if name == _SMOLLM2:
-        config, weights, tokenizer = converted.read(converted.prepare())
+        config, weights, tokenizer = converted.load()
     elif name == _GPT2:
         config, weights = formats.read_folder(fetch(_GPT2))
         tokenizer = gpt2_tokenizer()

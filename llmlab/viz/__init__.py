@@ -1,16 +1,17 @@
 """Pictures and widgets: they take plain arrays, strings and functions, never a model.
 
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
-``bars``         numbers by name as horizontal bars, linear or logarithmic (plots)
+``bars``         numbers by name as horizontal bars (plots)
+``points``       numbers by name on an axis of powers of ten (plots)
 
 A name is loaded when it is first asked for, so importing this package is quick.
 """
 
 from importlib import import_module
 
-_HOMES = {"NextToken": "next_token", "bars": "plots"}
+_HOMES = {"NextToken": "next_token", "bars": "plots", "points": "plots"}
 
-__all__ = ["NextToken", "bars"]
+__all__ = ["NextToken", "bars", "points"]
 
 
 def __getattr__(name: str):

