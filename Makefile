@@ -59,10 +59,10 @@ $(VENV)/bare:
 
 $(VENV)/ready-lab: pyproject.toml constraints.txt | $(VENV)/bare
 	@echo "installing llmlab and what it needs (a few minutes, once)"
-	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@$(RUN) pip install --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/ready-test: pyproject.toml constraints.txt | $(VENV)/bare
 	@echo "installing llmlab and what its tests need (a few minutes, once)"
-	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@$(RUN) pip install --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@ $(VENV)/ready-lab

@@ -57,7 +57,7 @@ def points(
             write(number), (number, row), xytext=(9, 0), textcoords="offset points", va="center"
         )
     axes.set_xscale("log")
-    axes.set_xlim(min(numbers) / 3, max(numbers) * 8)
+    axes.set_xlim(min(numbers) / 3, max(numbers) * 5.5)
     axes.xaxis.set_major_formatter(lambda number, _: write(number))
     axes.grid(axis="x", color="#dddddd")
     axes.grid(axis="y", color="#eeeeee")
