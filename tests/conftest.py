@@ -38,9 +38,13 @@ def smollm2_gguf():
 
 
 @pytest.fixture(scope="session")
-def smollm2_fields(smollm2_gguf):
-    """The metadata of that file: tokens, merges, chat template."""
+def smollm2_reader(smollm2_gguf):
     from gguf import GGUFReader
 
-    reader = GGUFReader(smollm2_gguf)
-    return {key: field.contents() for key, field in reader.fields.items()}
+    return GGUFReader(smollm2_gguf)
+
+
+@pytest.fixture(scope="session")
+def smollm2_fields(smollm2_reader):
+    """The metadata of that file: tokens, merges, chat template."""
+    return {key: field.contents() for key, field in smollm2_reader.fields.items()}

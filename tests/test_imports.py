@@ -13,12 +13,13 @@ PACKAGE = Path(llmlab.__file__).parent
 MAY_IMPORT = {
     "data": set(),
     "device": set(),
+    "threads": set(),
     "viz": set(),
     "text": {"data"},
     "model": {"data", "device", "text"},
     "inference": {"data", "device", "text", "model"},
     "doctor": {"data", "device", "text", "model", "inference"},
-    "cli": {"data", "device", "text", "model", "inference", "doctor"},
+    "cli": {"data", "device", "text", "model", "inference", "doctor", "threads"},
     "__main__": {"cli"},
 }
 

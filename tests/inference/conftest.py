@@ -30,13 +30,13 @@ def tiny(tokens):
     return make_tiny(vocab_size=tokens.vocab_size)
 
 
-def make_tiny(*, vocab_size, context=24, seed=0, **options):
+def make_tiny(*, vocab_size, n_kv_heads=2, **options):
     config = GPTConfig(
-        vocab_size=vocab_size, context=context, width=16, n_layers=2, n_heads=4, n_kv_heads=2,
+        vocab_size=vocab_size, context=24, width=16, n_layers=2, n_heads=4, n_kv_heads=n_kv_heads,
         norm="rms", positions="rotary", activation="swiglu", tied=False,
     )  # fmt: skip
     model = GPT(config, **options)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)

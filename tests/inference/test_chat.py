@@ -105,13 +105,14 @@ def test_an_answer_stopped_half_way_stays_as_far_as_it_came(smollm, script):
     assert "three" not in kept
 
 
-def test_a_full_context_loses_the_oldest_exchanges_first(smollm, script):
-    talk = scripted(smollm, context=150, max_new_tokens=30)
+@pytest.mark.parametrize("room", range(150, 170, 3))
+def test_a_full_context_loses_the_oldest_exchanges_first(smollm, script, room):
+    talk = scripted(smollm, context=room, max_new_tokens=30)
     for number in range(12):
         script.answers = [[*smollm.encode(f"answer {number} is yes"), marks(smollm)[0]]]
         list(talk.answer(f"question {number} ?"))
         prompt = smollm.decode(script.prompts[-1])
-        assert len(script.prompts[-1]) + script.settings[-1]["max_new_tokens"] <= 150
+        assert len(script.prompts[-1]) + script.settings[-1]["max_new_tokens"] <= room
         assert script.settings[-1]["max_new_tokens"] == 30
         assert prompt.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
         assert prompt.endswith("<|im_end|>\n<|im_start|>assistant\n")

@@ -62,7 +62,9 @@ def test_only_what_changed_is_computed_again(tokens):
         read.append(q_BHTD.shape[2])
         return torch.zeros_like(q_BHTD)
 
-    predictor = NextTokenPredictor(make_tiny(vocab_size=tokens.vocab_size, attend=counting), tokens)
+    predictor = NextTokenPredictor(
+        make_tiny(vocab_size=tokens.vocab_size, n_kv_heads=4, attend=counting), tokens
+    )
     for text, n_read in (("xyzw", 4), ("xyzwv", 1), ("xyzwv", 1), ("xyz", 1), ("xyvw", 2)):
         read.clear()
         predictor(text)

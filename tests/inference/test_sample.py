@@ -284,7 +284,7 @@ def test_tokens_come_one_by_one_as_they_are_computed():
         lengths.append((q_BHTD.shape[2], k_BHSD.shape[2]))
         return torch.zeros_like(q_BHTD)
 
-    model = make_tiny(vocab_size=9, attend=counting)
+    model = make_tiny(vocab_size=9, n_kv_heads=4, attend=counting)
     stream = generate(model, [1, 2, 3], max_new_tokens=4)
     assert lengths == []
     next(stream)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from llmlab.model import GPT, attend, load_pretrained
+from llmlab.model import GPT, PUBLISHED, attend, converted, load_pretrained
 
 GPT2_SIZES = {"vocab_size": 31, "n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 12}
 GPT2_KINDS = {
@@ -191,6 +191,17 @@ def test_smollm2_gives_the_scores_transformers_computes_from_the_same_file(smoll
         ids_1T = torch.tensor([tokenizer.encode(text)])
         with torch.inference_mode():
             assert_close(model(ids_1T), oracle(ids_1T).logits, atol=1e-3, rtol=0)
+
+
+@pytest.mark.slow
+def test_what_lies_in_the_cache_is_what_the_released_file_gives(smollm2, smollm2_reader):
+    model, tokenizer = smollm2
+    config, weights = converted._dequantize(smollm2_reader, progress=False)
+    assert config == model.config == PUBLISHED["SmolLM2-135M"]
+    assert converted._tokenizer(smollm2_reader) == tokenizer
+    state = model.state_dict()
+    assert weights.keys() == state.keys()
+    assert all(weight.equal(state[name]) for name, weight in weights.items())
 
 
 def test_smollm2_knows_its_capitals(smollm2):
