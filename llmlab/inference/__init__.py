@@ -3,11 +3,13 @@
 ``generate``                   continue a text, token by token
 ``next_token_probabilities``   scores to probabilities: temperature, top-k, top-p
 ``NextTokenPredictor``         the scores of all next tokens, for a text that changes as you type
+``Reader``                     a model that does not read again what it has read before
 ``Chat``                       a conversation with an instruction-tuned model
 """
 
 from llmlab.inference.chat import Chat
 from llmlab.inference.predict import NextTokenPredictor
+from llmlab.inference.reader import Reader
 from llmlab.inference.sample import generate, next_token_probabilities
 
-__all__ = ["Chat", "NextTokenPredictor", "generate", "next_token_probabilities"]
+__all__ = ["Chat", "NextTokenPredictor", "Reader", "generate", "next_token_probabilities"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from llmlab.inference.reader import Reader
 from llmlab.inference.sample import generate
 from llmlab.model import GPT, load_pretrained
 from llmlab.text import BPETokenizer
@@ -43,6 +44,7 @@ class Chat:
         self.model, self.tokenizer = model, tokenizer
         self.temperature, self.max_new_tokens = temperature, max_new_tokens
         self.generator = generator
+        self._reader = Reader(model)  # the conversation so far is not read again for each question
         self._system = self._turn("system", system)
         self._turns: list[list[int]] = []
 
@@ -67,6 +69,7 @@ class Chat:
             temperature=self.temperature,
             stop=stop,
             generator=self.generator,
+            reader=self._reader,
         )
         answered: list[int] = []
         try:

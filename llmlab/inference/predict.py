@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
-from llmlab.inference.sample import last_logits
+from llmlab.inference.reader import Reader
 from llmlab.model import GPT
 from llmlab.text import BPETokenizer
 
@@ -22,21 +20,11 @@ class NextTokenPredictor:
     def __init__(self, model: GPT, tokenizer: BPETokenizer):
         self.model = model
         self.tokenizer = tokenizer
-        self._cache = model.new_cache()
-        self._cached_ids: list[int] = []
-        # a widget may ask from a thread of its own while a cell of the notebook asks as well
-        self._lock = threading.Lock()
+        self._reader = Reader(model)
 
     def __call__(self, text: str) -> np.ndarray:
         """Return the scores (logits) as float32."""
-        ids = self._encode(text)
-        with self._lock:
-            kept = _common_length(ids[:-1], self._cached_ids)
-            self._cache.truncate(kept)
-            del self._cached_ids[kept:]
-            logits_V = last_logits(self.model, ids[kept:], self._cache)
-            self._cached_ids = ids
-        return logits_V.float().cpu().numpy()
+        return self._reader.last_logits(self._encode(text)).float().cpu().numpy()
 
     def _encode(self, text: str) -> list[int]:
         ids = self.tokenizer.encode(text)
@@ -58,11 +46,3 @@ class NextTokenPredictor:
                 "the text); remove that character"
             )
         return ids
-
-
-def _common_length(first: list[int], second: list[int]) -> int:
-    """Count how many ids two lists have in common from the start."""
-    for place, (one, other) in enumerate(zip(first, second, strict=False)):
-        if one != other:
-            return place
-    return min(len(first), len(second))

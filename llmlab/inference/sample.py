@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from llmlab.inference.reader import Reader
 from llmlab.model import GPT
 
 
@@ -87,12 +88,14 @@ def generate(
     top_p: float | None = None,
     stop: int | Iterable[int] = (),
     generator: torch.Generator | None = None,
+    reader: Reader | None = None,
 ) -> Iterator[int]:
     """Continue a text: yield one new token id after another, each as soon as it is chosen.
 
     Ends after `max_new_tokens` or after a token of `stop`, which is yielded too. Settings as in
-    `next_token_probabilities`; the same `generator` seed gives the same text. Raises
-    ``ValueError`` at once for settings that make no sense, an empty text, ids outside the
+    `next_token_probabilities`; the same `generator` seed gives the same text. A
+    `reader` of this model that has read the beginning of `ids` before saves reading it again.
+    Raises ``ValueError`` at once for settings that make no sense, an empty text, ids outside the
     vocabulary, or a text that with its continuation would not fit into the context.
     """
     ids = [int(token_id) for token_id in ids]
@@ -100,7 +103,8 @@ def generate(
     _check_settings(temperature, top_k, top_p)
     _check_prompt(model, ids, max_new_tokens)
     settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    return _generate(model, ids, max_new_tokens, settings, stop, generator)
+    reader = Reader(model) if reader is None else reader
+    return _generate(reader, ids, max_new_tokens, settings, stop, generator)
 
 
 def _check_prompt(model: GPT, ids: list[int], max_new_tokens: int) -> None:
@@ -125,30 +129,20 @@ def _check_prompt(model: GPT, ids: list[int], max_new_tokens: int) -> None:
 
 
 def _generate(
-    model: GPT,
+    reader: Reader,
     ids: list[int],
     max_new_tokens: int,
     settings: dict,
     stop: set[int],
     generator: torch.Generator | None,
 ) -> Iterator[int]:
-    cache = model.new_cache()
-    new_ids = ids
     for _ in range(max_new_tokens):
-        logits_V = last_logits(model, new_ids, cache)
-        token_id = choose(next_token_probabilities(logits_V, **settings), generator=generator)
+        probabilities_V = next_token_probabilities(reader.last_logits(ids), **settings)
+        token_id = choose(probabilities_V, generator=generator)
         yield token_id
         if token_id in stop:
             return
-        new_ids = [token_id]
-
-
-@torch.inference_mode()
-def last_logits(model: GPT, new_ids: list[int], cache) -> Tensor:
-    """Read new tokens into the cache and score what may follow the last one, (V,)."""
-    ids_1T = torch.tensor([new_ids], device=model.device)
-    hidden_1TC = model.hidden_states(ids_1T, cache=cache)
-    return model.head(hidden_1TC[:, -1:])[0, 0]
+        ids = [*ids, token_id]
 
 
 def choose(probabilities_V: Tensor, *, generator: torch.Generator | None = None) -> int:

@@ -157,9 +157,10 @@ class Attention(nn.Module):
         n_sharing = self.n_heads // self.n_kv_heads
         if n_sharing == 1:
             mixed_BHTD = self._mix(q_BHTD, k_BHSD, v_BHSD, self.causal, mask_BTS)
-        elif q_BHTD.shape[2] == 1 and mask_BTS is None:
+        elif q_BHTD.shape[2] == 1 and mask_BTS is None and self.attend is ops.attend_fused:
             # A single position sees every key there is. So the heads that share keys can stand
-            # in line as so many queries of one head, and no key or value has to be copied.
+            # in line as so many queries of one head, and no key or value has to be copied. The
+            # result is the same; other functions get the shapes that people expect to see.
             q_BHGD = q_BHTD.view(q_BHTD.shape[0], self.n_kv_heads, n_sharing, self.head_width)
             mixed_BHTD = self._mix(q_BHGD, k_BHSD, v_BHSD, False, None).reshape(q_BHTD.shape)
         else:

@@ -27,6 +27,7 @@ def script(monkeypatch):
         return iter(script.answers.pop(0))
 
     monkeypatch.setattr(chat, "generate", generate)
+    monkeypatch.setattr(chat, "Reader", lambda model: None)
     return script
 
 

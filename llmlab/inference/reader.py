@@ -1,0 +1,54 @@
+"""Read texts with a model, without reading again what has been read before.
+
+T position, C width, V vocabulary
+"""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+from torch import Tensor
+
+from llmlab.model import GPT
+
+
+class Reader:
+    """A model with a memory of the last text it read.
+
+    What a new text has in common with the last one, from the beginning, is not computed again:
+    the case of a text that grows by a token, changes at its end, or goes on as a conversation.
+    """
+
+    def __init__(self, model: GPT):
+        self.model = model
+        self._cache = model.new_cache()
+        self._ids: list[int] = []  # what the cache holds
+        # a widget may ask from a thread of its own while a cell of the notebook asks as well
+        self._lock = threading.Lock()
+
+    @torch.inference_mode()
+    def last_logits(self, ids: list[int]) -> Tensor:
+        """Score every token as the one that follows the text `ids`: logits, (V,).
+
+        Raises ``ValueError`` as `GPT.forward` does.
+        """
+        with self._lock:
+            # at least the last token is read again, since its scores are asked for
+            kept = min(_common_length(ids, self._ids), len(ids) - 1)
+            self._cache.truncate(kept)
+            del self._ids[kept:]
+            new_ids_1T = torch.tensor([ids[kept:]], device=self.model.device)
+            hidden_1TC = self.model.hidden_states(new_ids_1T, cache=self._cache)
+            self._ids = list(ids)
+            return self.model.head(hidden_1TC[:, -1:])[0, 0]
+
+
+def _common_length(first: list[int], second: list[int]) -> int:
+    """Count how many ids two lists have in common from the start."""
+    if first[: len(second)] == second:  # the usual case, at the speed of C
+        return len(second)
+    for place, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return place
+    return min(len(first), len(second))
