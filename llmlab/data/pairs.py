@@ -62,8 +62,8 @@ def sentence_pairs(
     from the package index, CC BY 2.0 FR, each pair with its own attribution. It is one piece, so
     `split` must be None: hold some back by English sentence, not by pair.
 
-    ``"de"`` and ``"fr"``: Multi30k, descriptions of photographs, 1.3 MB of the web, for
-    non-commercial use (Elliott et al. 2016, arXiv:1605.00459). `split` is ``"train"`` (29,000
+    ``"de"`` and ``"fr"``: Multi30k, descriptions of photographs, 1.3 MB of the web, made for
+    research, no licence stated (Elliott et al. 2016, arXiv:1605.00459). `split` is ``"train"`` (29,000
     pairs, also if None), ``"val"`` (1,014) or ``"test"`` (1,000).
 
     Raises `ValueError` for another language or split, `FetchError` when they cannot be brought.

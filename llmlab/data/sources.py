@@ -143,7 +143,7 @@ def _multi30k(language: str, title: str) -> Entry:
         title=title,
         what="31,014 descriptions of Flickr30k's photographs: 29,000 to train on, 1,014 to choose "
         "settings by, 1,000 to test.",
-        licence="none stated; non-commercial research and teaching",
+        licence="none stated in its repository; made for research",
         attribution="Elliott, Frank, Sima'an and Specia (2016); Elliott et al. (2017) for French",
         source="https://github.com/multi30k/dataset",
         web_files=tuple(
