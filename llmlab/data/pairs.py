@@ -63,8 +63,8 @@ def sentence_pairs(
     `split` must be None: hold some back by English sentence, not by pair.
 
     ``"de"`` and ``"fr"``: Multi30k, descriptions of photographs, 1.3 MB of the web, made for
-    research, no licence stated (Elliott et al. 2016, arXiv:1605.00459). `split` is ``"train"`` (29,000
-    pairs, also if None), ``"val"`` (1,014) or ``"test"`` (1,000).
+    research, no licence stated (Elliott et al. 2016, arXiv:1605.00459). `split` is ``"train"``
+    (29,000 pairs, also if None), ``"val"`` (1,014) or ``"test"`` (1,000).
 
     Raises `ValueError` for another language or split, `FetchError` when they cannot be brought.
     """
