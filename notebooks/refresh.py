@@ -2,8 +2,9 @@
 
 ``python notebooks/refresh.py`` does all of them, ``… refresh.py 01 04`` those two.
 
-Outputs and execution counts are kept, since the tests compare them; times and versions that would
-change with every run are left out. A notebook is rewritten only when all its cells ran.
+Outputs and execution counts are kept, since the tests compare them; times and
+versions that would change with every run are left out. A notebook is rewritten only
+when all its cells ran.
 """
 
 import sys
@@ -20,7 +21,10 @@ def refresh(path: Path) -> None:
     """Run one notebook and write it back, whole or not at all."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=900, record_timing=False, resources={"metadata": {"path": str(FOLDER)}}
+        notebook,
+        timeout=900,
+        record_timing=False,
+        resources={"metadata": {"path": str(FOLDER)}},
     )
     client.execute()
     normalise(notebook)
@@ -30,13 +34,15 @@ def refresh(path: Path) -> None:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> None:
-    """Drop what differs from run to run: widget state, the Python version, times."""
+    """Drop what differs from run to run: widget state, Python's version, times."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            output.get("data", {}).pop(
+                "application/vnd.jupyter.widget-view+json", None
+            )
         if cell.cell_type == "code":
             cell.outputs = _joined(cell.outputs)
 
@@ -45,7 +51,11 @@ def _joined(outputs: list) -> list:
     """Join pieces of one stream, which arrive in a different number each time."""
     joined: list = []
     for output in outputs:
-        same = joined and output.output_type == "stream" and joined[-1].output_type == "stream"
+        same = (
+            joined
+            and output.output_type == "stream"
+            and joined[-1].output_type == "stream"
+        )
         if same and joined[-1].name == output.name:
             joined[-1].text += output.text
         else:
@@ -56,10 +66,13 @@ def _joined(outputs: list) -> list:
 def main(names: list[str]) -> None:
     """Refresh the notebooks whose names begin with one of `names`, or all."""
     paths = sorted(FOLDER.glob("*.ipynb"))
-    chosen = [p for p in paths if not names or any(p.name.startswith(n) for n in names)]
+    chosen = [
+        p for p in paths if not names or any(p.name.startswith(n) for n in names)
+    ]
     if not chosen:
         sys.exit(
-            f"no notebook begins with {' or '.join(names)}; there are {[p.name for p in paths]}"
+            f"no notebook begins with {' or '.join(names)}; there are "
+            f"{', '.join(path.name for path in paths)}"
         )
     for path in (bar := tqdm(chosen, unit=" notebooks")):
         bar.set_postfix_str(path.name)
