@@ -14,6 +14,8 @@ import nbformat
 from nbclient import NotebookClient
 from tqdm import tqdm
 
+from llmlab.threads import share_cores
+
 FOLDER = Path(__file__).parent
 
 
@@ -74,6 +76,7 @@ def main(names: list[str]) -> None:
             f"no notebook begins with {' or '.join(names)}; there are "
             f"{', '.join(path.name for path in paths)}"
         )
+    share_cores()
     for path in (bar := tqdm(chosen, unit=" notebooks")):
         bar.set_postfix_str(path.name)
         refresh(path)
