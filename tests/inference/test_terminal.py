@@ -68,8 +68,11 @@ def terminal(code):
     import pty
 
     ours, theirs = pty.openpty()
-    # as its session's leader the program can take the terminal, and so gets Ctrl-C from it
-    code = f"import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {code}"
+    # As its session's leader the program can take the terminal, and so gets Ctrl-C from it;
+    # where the tests run in the background, it would inherit being deaf to that.
+    listen = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    take = "fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+    code = f"import fcntl, signal, sys, termios; {listen}; {take}; {code}"
     program = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
