@@ -24,6 +24,7 @@ class Reader:
         self.model = model
         self._cache = model.new_cache()
         self._ids: list[int] = []  # what the cache holds
+        self._weights: list[tuple[int, int]] = []  # those it was computed with
         # a widget may ask from a thread of its own while a cell of the notebook asks as well
         self._lock = threading.Lock()
 
@@ -33,7 +34,10 @@ class Reader:
 
         Raises ``ValueError`` as `GPT.forward` does.
         """
+        if not ids:
+            raise ValueError("the text has no tokens; give at least one")
         with self._lock:
+            self._forget_if_trained()
             # at least the last token is read again, since its scores are asked for
             kept = min(_common_length(ids, self._ids), len(ids) - 1)
             self._cache.truncate(kept)
@@ -42,6 +46,17 @@ class Reader:
             hidden_1TC = self.model.hidden_states(new_ids_1T, cache=self._cache)
             self._ids = list(ids)
             return self.model.head(hidden_1TC[:, -1:])[0, 0]
+
+    def _forget_if_trained(self) -> None:
+        """Start anew when a weight was replaced or changed in place since the last reading."""
+        weights = [(id(weight), _version(weight)) for weight in self.model.parameters()]
+        if weights != self._weights:
+            self._cache, self._ids, self._weights = self.model.new_cache(), [], weights
+
+
+def _version(weight: Tensor) -> int:
+    """Count the changes PyTorch has seen; it counts none for tensors made for inference only."""
+    return 0 if weight.is_inference() else weight._version
 
 
 def _common_length(first: list[int], second: list[int]) -> int:

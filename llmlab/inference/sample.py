@@ -5,8 +5,10 @@ B batch, T position, V vocabulary
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from llmlab.model import GPT
 
 
 def next_token_probabilities(
-    logits_V: Tensor,
+    logits_V: Tensor | np.ndarray,
     *,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -36,6 +38,7 @@ def next_token_probabilities(
     tensor([1., 0., 0.])
     """
     _check_settings(temperature, top_k, top_p)
+    logits_V = torch.as_tensor(logits_V)
     if logits_V.dim() != 1:
         raise ValueError(
             f"scores of shape {tuple(logits_V.shape)} are not one score a token, (V,); "
@@ -72,8 +75,8 @@ def _check_settings(temperature: float, top_k: int | None, top_p: float | None) 
             f"temperature={temperature} is no temperature; use 0 for the most likely token, "
             "0.7 for careful, 1 for the model's own probabilities"
         )
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-        raise ValueError(f"top_k={top_k} keeps no token; use a whole number of at least 1")
+    if top_k is not None and (not _is_whole(top_k) or top_k < 1):
+        raise ValueError(f"top_k={top_k!r} is no number of tokens; use a whole number above 0")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p} is no share; use a number above 0 and up to 1")
 
@@ -98,13 +101,37 @@ def generate(
     Raises ``ValueError`` at once for settings that make no sense, an empty text, ids outside the
     vocabulary, or a text that with its continuation would not fit into the context.
     """
-    ids = [int(token_id) for token_id in ids]
-    stop = {stop} if isinstance(stop, int) else set(stop)
+    ids = _token_ids("ids", ids)
+    stop = set(_token_ids("stop", [stop] if _is_whole(stop) else stop))
+    reader = Reader(model) if reader is None else reader
+    if reader.model is not model:
+        raise ValueError("the reader reads with another model; make one with Reader(model)")
     _check_settings(temperature, top_k, top_p)
     _check_prompt(model, ids, max_new_tokens)
     settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    reader = Reader(model) if reader is None else reader
     return _generate(reader, ids, max_new_tokens, settings, stop, generator)
+
+
+def _is_whole(value: object) -> bool:
+    """Tell whole numbers, numpy's and those in a tensor included, from everything else."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def _token_ids(name: str, values: Iterable[int]) -> list[int]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(
+            f"{name}={values!r} are not token ids; give whole numbers, for example those of "
+            "tokenizer.encode(text)"
+        )
+    values = list(values)
+    wrong = [value for value in values if not _is_whole(value)]
+    if wrong:
+        raise TypeError(f"{wrong[0]!r} in {name} is no token id; token ids are whole numbers")
+    return [operator.index(value) for value in values]
 
 
 def _check_prompt(model: GPT, ids: list[int], max_new_tokens: int) -> None:
@@ -117,8 +144,8 @@ def _check_prompt(model: GPT, ids: list[int], max_new_tokens: int) -> None:
             f"token id {wrong[0]} is outside the vocabulary of {config.vocab_size:,}: the text "
             "has a character this model has no token for, or is another tokenizer's"
         )
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens={max_new_tokens} is below 0; use 0 or more")
+    if not _is_whole(max_new_tokens) or max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens={max_new_tokens!r} is no number of tokens; use 0, 1, 2 …")
     if len(ids) + max_new_tokens > config.context:
         room = config.context - len(ids)
         way_out = f"use max_new_tokens={room}" if room > 0 else "shorten the text"

@@ -39,14 +39,29 @@ def prepare(*, progress: bool = True, check: bool = False) -> Path:
     already; with `check`, only after reading everything and comparing its checksum.
     Raises ``FetchError`` when the weights cannot be brought or written.
     """
-    folder = cache_dir() / "models" / "SmolLM2-135M-Instruct"
-    if not _is_there(folder) or (check and not _is_intact(folder)):
-        with explained(needed=_NEEDED), exclusive("smollm2-unpacking") as workshop:
-            if not _is_there(folder) or (check and not _is_intact(folder)):
+    folder = _folder()
+    with explained(needed=_NEEDED):
+        if _is_ready(folder, check=check):
+            return folder
+        with exclusive("smollm2-unpacking") as workshop:
+            if not _is_ready(folder, check=check):  # another process may have been quicker
                 require_space(_NEEDED)
                 folder.mkdir(parents=True, exist_ok=True)
                 _unpack(workshop, folder, progress=progress)
     return folder
+
+
+def is_unpacked() -> bool:
+    """Say whether the weights are in the cache, ready to load, without changing anything."""
+    return _is_there(_folder())
+
+
+def _folder() -> Path:
+    return cache_dir() / "models" / "SmolLM2-135M-Instruct"
+
+
+def _is_ready(folder: Path, *, check: bool) -> bool:
+    return _is_there(folder) and (not check or _is_intact(folder))
 
 
 def load() -> tuple[GPTConfig, formats.Weights, BPETokenizer]:
@@ -70,7 +85,7 @@ def _metadata(folder: Path) -> dict[str, str]:
     from safetensors import safe_open
 
     with safe_open(folder / "model.safetensors", framework="pt") as file:
-        return file.metadata()
+        return file.metadata() or {}
 
 
 def _is_there(folder: Path) -> bool:

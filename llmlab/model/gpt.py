@@ -8,7 +8,9 @@ B batch, T query position, S key position, C width, V vocabulary
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -53,10 +55,19 @@ class GPTConfig:
 
     def __post_init__(self):
         for name in ("vocab_size", "context", "width", "n_layers", "n_heads"):
-            _check_positive(name, getattr(self, name))
+            self._make_whole(name)
         for name in ("n_kv_heads", "head_width", "hidden"):
             if getattr(self, name) is not None:
-                _check_positive(name, getattr(self, name))
+                self._make_whole(name)
+        for name in ("norm_eps", "rotary_base"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} is not a number above 0; "
+                    f"use {getattr(type(self), name)}"
+                )
+        for name in ("attention_bias", "feed_forward_bias", "tied"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r} is neither True nor False")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 choices = " or ".join(repr(choice) for choice in allowed)
@@ -80,6 +91,13 @@ class GPTConfig:
                 "odd; use an even head width, or positions='learned'"
             )
 
+    def _make_whole(self, name: str) -> None:
+        """Store a size as a plain int, whatever kind of whole number it came as."""
+        value = getattr(self, name)
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}={value!r} is not a whole number of at least 1; give one")
+        object.__setattr__(self, name, int(value))  # this class is frozen
+
     @property
     def kv_heads(self) -> int:
         """How many heads the keys and values have."""
@@ -94,11 +112,6 @@ class GPTConfig:
     def hidden_width(self) -> int:
         """How wide the feed-forward part is inside."""
         return self.hidden or 4 * self.width
-
-
-def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r} is not a whole number of at least 1; give one")
 
 
 class GPT(nn.Module):
@@ -165,8 +178,9 @@ class GPT(nn.Module):
         """Score every possible next token at each position: logits, (B, T, V).
 
         `mask_BT` is True for real tokens and False for padding, on either side. With a `cache`
-        (`new_cache`), give only the tokens that it has not seen. Raises ``ValueError`` for ids
-        outside the vocabulary and for texts longer than the context.
+        (`new_cache`), give only the tokens that it has not seen. Raises ``ValueError`` for
+        texts longer than the context and for ids outside the vocabulary; on a GPU, where looking
+        at the ids would cost time, it is `generate` that refuses those.
         """
         return self.head(self.hidden_states(ids_BT, mask_BT=mask_BT, cache=cache))
 

@@ -35,14 +35,20 @@ def load_pretrained(
     ``ValueError`` for a folder that cannot be read.
     """
     device = pick_device(device)
-    name = _NAMES.get(str(name_or_path).lower())
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(
+            f"dtype={dtype!r} is no number format for weights; use torch.float32, "
+            "torch.bfloat16 or torch.float16"
+        )
+    # a Path always means a folder, even one that is called like a model of the catalog
+    name = _NAMES.get(name_or_path.lower()) if isinstance(name_or_path, str) else None
     if name == _SMOLLM2:
         config, weights, tokenizer = converted.load()
     elif name == _GPT2:
         config, weights = formats.read_folder(fetch(_GPT2))
         tokenizer = gpt2_tokenizer()
     else:
-        config, weights, tokenizer = _read_folder(Path(name_or_path))
+        config, weights, tokenizer = _read_folder(Path(name_or_path).expanduser())
     with torch.device("meta"):
         model = GPT(config, attend=attend)
     return _fill(model, weights, name_or_path).to(device=device, dtype=dtype).eval(), tokenizer

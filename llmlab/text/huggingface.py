@@ -52,7 +52,14 @@ def _from_tokenizer_json(path: Path) -> BPETokenizer:
             raise ValueError(f"it is a {kind} tokenizer; llmlab reads plain byte-level BPE")
         ids = dict(model["vocab"])
         _check_merge_order(model["merges"], ids)
-        added = {entry["content"]: entry["id"] for entry in content.get("added_tokens", [])}
+        added = {}
+        for entry in content.get("added_tokens", []):
+            if not entry.get("special", True):
+                raise ValueError(
+                    f"it adds the token {entry['content']!r}, which is to be found in ordinary "
+                    "text before any merging; llmlab does not do that"
+                )
+            added[entry["content"]] = entry["id"]
         pattern = _pattern(content.get("pre_tokenizer"))
         return from_ids(ids | added, pattern=pattern, special=added, name=path.parent.name)
     except (ValueError, KeyError, TypeError) as error:

@@ -1,5 +1,6 @@
 """Reader: what was read before is not read again, and changes no score."""
 
+import copy
 import threading
 
 import pytest
@@ -63,6 +64,28 @@ def test_after_an_interruption_the_scores_are_right_again(tiny, monkeypatch):
             reader.last_logits([1, 2, 4, 5])
     for ids in ([1, 2, 4, 5, 6], [1, 2, 3, 9]):
         torch.testing.assert_close(reader.last_logits(ids), scores(tiny, ids))
+
+
+def test_training_is_noticed(tiny):
+    model = copy.deepcopy(tiny)
+    reader = Reader(model)
+    reader.last_logits([1, 2, 3])
+    with torch.no_grad():
+        model.blocks[0].attention.key.weight.add_(0.5)  # in place, as optimizers do it
+    torch.testing.assert_close(reader.last_logits([1, 2, 3, 4]), scores(model, [1, 2, 3, 4]))
+    state = {name: tensor * 1.5 for name, tensor in model.state_dict().items()}
+    model.load_state_dict(state, assign=True)  # by other tensors, as loading may do it
+    torch.testing.assert_close(reader.last_logits([1, 2, 3, 5]), scores(model, [1, 2, 3, 5]))
+
+
+def test_a_reader_of_another_model_is_refused(tiny):
+    with pytest.raises(ValueError, match="another model"):
+        generate(tiny, [1], reader=Reader(copy.deepcopy(tiny)))
+
+
+def test_nothing_cannot_be_read(tiny):
+    with pytest.raises(ValueError, match="at least one"):
+        Reader(tiny).last_logits([])
 
 
 def test_threads_do_not_disturb_each_other(tiny):

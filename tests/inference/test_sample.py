@@ -203,8 +203,9 @@ WRONG = {
     "below 0": ({"temperature": -0.1}, r"temperature=-0.1 is no temperature; use 0 for"),
     "infinite": ({"temperature": math.inf}, "temperature=inf is no temperature"),
     "not a number": ({"temperature": math.nan}, "temperature=nan is no temperature"),
-    "no token": ({"top_k": 0}, "top_k=0 keeps no token; use a whole number of at least 1"),
-    "part of a token": ({"top_k": 2.5}, "top_k=2.5 keeps no token"),
+    "no token": ({"top_k": 0}, "top_k=0 is no number of tokens; use a whole number above 0"),
+    "part of a token": ({"top_k": 2.5}, "top_k=2.5 is no number of tokens"),
+    "a yes": ({"top_k": True}, "top_k=True is no number of tokens"),
     "no share": ({"top_p": 0}, "top_p=0 is no share; use a number above 0 and up to 1"),
     "per cent": ({"top_p": 90}, "top_p=90 is no share"),
 }
@@ -336,11 +337,37 @@ def test_ids_may_come_as_any_iterable_of_whole_numbers(tiny):
         assert list(generate(tiny, ids, **settings)) == expected
 
 
+@pytest.mark.parametrize("ids", [[1.7], "12", 5, [True]], ids=repr)
+@pytest.mark.parametrize("name", ["ids", "stop"])
+def test_what_is_no_token_id_is_refused_at_once(tiny, name, ids):
+    if name == "stop" and ids == 5:
+        return
+    given = {"ids": [1]} | {name: ids}
+    with pytest.raises(TypeError, match="token id"):
+        generate(tiny, **given)
+
+
+def test_a_token_to_stop_at_may_be_any_kind_of_whole_number(tiny):
+    settings = {"max_new_tokens": 6, "temperature": 0}
+    second = list(generate(tiny, [1, 2], **settings))[1]
+    expected = list(generate(tiny, [1, 2], **settings, stop=second))
+    assert len(expected) <= 2
+    kinds = (np.int64(second), torch.tensor(second), torch.tensor([second]), np.array([second, 0]))
+    for stop in (*kinds, {second}, iter([second])):
+        assert list(generate(tiny, [1, 2], **settings, stop=stop)) == expected
+
+
+def test_scores_may_be_an_array_and_top_k_a_number_of_numpy():
+    expected = next_token_probabilities(SCORES, top_k=3)
+    assert next_token_probabilities(SCORES.numpy(), top_k=np.int64(3)).equal(expected)
+
+
 PROMPTS = {
     "nothing": ([], {}, "there is no text to continue; give at least one token id"),
     "too large": ([1, 262], {}, "token id 262 is outside the vocabulary of 262: the text has a"),
     "negative": ([-1], {}, "token id -1 is outside the vocabulary"),
-    "fewer than none": ([1], {"max_new_tokens": -1}, "max_new_tokens=-1 is below 0; use 0 or more"),
+    "fewer than none": ([1], {"max_new_tokens": -1}, "max_new_tokens=-1 is no number of tokens"),
+    "half a token": ([1], {"max_new_tokens": 2.5}, "max_new_tokens=2.5 is no number of tokens"),
     "too many": (
         [1] * 4,
         {"max_new_tokens": 21},

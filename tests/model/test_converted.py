@@ -4,12 +4,13 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from llmlab.data import FetchError
 from llmlab.model import converted, formats, load_pretrained
@@ -166,6 +167,36 @@ def test_a_full_disk_is_said_in_words(source, monkeypatch):
     monkeypatch.setattr(converted, "_NEEDED", 10**18)
     with pytest.raises(FetchError, match="disk is full"):
         converted.prepare(progress=False)
+
+
+def test_a_cache_that_cannot_be_read_is_said_in_words(source, monkeypatch):
+    def forbidden(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(converted, "_metadata", forbidden)
+    with pytest.raises(FetchError, match="cache folder"):
+        converted.prepare(progress=False)
+
+
+def test_a_file_without_a_description_is_made_again(source):
+    folder = converted.prepare(progress=False)
+    save_file({"x": torch.zeros(1)}, folder / "model.safetensors")
+    assert not converted.is_unpacked()
+    load_pretrained(device="cpu")
+    assert converted.is_unpacked()
+
+
+def test_a_path_means_a_folder_whatever_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("gpt2").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        load_pretrained(Path("./gpt2"))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.int64])
+def test_what_is_no_number_format_for_weights_is_refused(dtype):
+    with pytest.raises(ValueError, match=r"use torch\.float32"):
+        load_pretrained(dtype=dtype)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")

@@ -1,8 +1,10 @@
 """The GPT's laws: causality, padding, batches, the cache, own attention, counts, errors."""
 
 import dataclasses
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, example, given
@@ -241,6 +243,11 @@ WRONG_SIZES = {
     "uneven groups": ({"n_kv_heads": 3}, r"n_heads=4 .* n_kv_heads=3 evenly; use one of "),
     "more keys": ({"n_kv_heads": 8}, r"n_heads=4 .* n_kv_heads=8 evenly; use one of \[1, 2, 4\]"),
     "odd pairs": ({"width": 12, "positions": "rotary"}, "a head of 3 is odd; use an even"),
+    "no eps": ({"norm_eps": 0.0}, "norm_eps=0.0 is not a number above 0; use 1e-05"),
+    "unknown eps": ({"norm_eps": math.nan}, "norm_eps=nan is not a number above 0"),
+    "no base": ({"rotary_base": -1.0}, "rotary_base=-1.0 is not a number above 0; use 10000.0"),
+    "endless": ({"rotary_base": math.inf}, "rotary_base=inf is not a number above 0"),
+    "words": ({"tied": "false"}, "tied='false' is neither True nor False"),
     "norm": ({"norm": "batch"}, "norm='batch' is unknown; use 'layer' or 'rms'"),
     "positions": ({"positions": None}, "positions=None is unknown; use 'learned' or 'rotary'"),
     "activation": ({"activation": "relu"}, "activation='relu' is unknown; use 'gelu' or 'swiglu'"),
@@ -251,6 +258,12 @@ WRONG_SIZES = {
 def test_sizes_that_do_not_fit_together_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         GPTConfig(**SIZES | change)
+
+
+def test_sizes_may_be_whole_numbers_of_numpy():
+    config = GPTConfig(**{name: np.int64(size) for name, size in SIZES.items()})
+    assert config == GPTConfig(**SIZES)
+    json.dumps(dataclasses.asdict(config))
 
 
 def test_a_config_does_not_change():

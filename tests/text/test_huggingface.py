@@ -200,6 +200,14 @@ def test_merges_in_another_order_than_the_ids_are_refused(folder, tmp_path):
         read_tokenizer(changed(folder, tmp_path, swap))
 
 
+def test_added_tokens_that_hide_in_ordinary_text_are_refused(folder, tmp_path):
+    def unmark(content):
+        content["added_tokens"][-1]["special"] = False
+
+    with pytest.raises(ValueError, match="to be found in ordinary text before any merging"):
+        read_tokenizer(changed(folder, tmp_path, unmark))
+
+
 def test_a_gap_in_the_ids_is_refused(folder, tmp_path):
     def lift(content):
         content["added_tokens"][-1]["id"] += 5
