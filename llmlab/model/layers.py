@@ -6,6 +6,8 @@ G query heads that share keys
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -125,7 +127,7 @@ class Attention(nn.Module):
         self.n_heads, self.n_kv_heads = n_heads, n_kv_heads or n_heads
         self.head_width = head_width or width // n_heads
         self.causal = causal
-        self.attend = attend
+        self.attend = _checked(attend)
         self.query = Linear(width, self.n_heads * self.head_width, bias=bias)
         self.key = Linear(width, self.n_kv_heads * self.head_width, bias=bias)
         self.value = Linear(width, self.n_kv_heads * self.head_width, bias=bias)
@@ -190,6 +192,19 @@ class Attention(nn.Module):
     def _split(self, x_BTC: Tensor, n_heads: int) -> Tensor:
         """Cut the width into heads: (B, T, H * D) to (B, H, T, D)."""
         return x_BTC.unflatten(-1, (n_heads, self.head_width)).transpose(1, 2)
+
+
+def _checked(attend: ops.Attend) -> ops.Attend:
+    """Refuse a function that cannot be called as `ops.attend` is, before a model is built on it."""
+    try:
+        inspect.signature(attend).bind(None, None, None, causal=True, mask_BTS=None)
+    except TypeError as error:
+        raise TypeError(
+            f"attend={getattr(attend, '__name__', attend)!r} cannot be called as "
+            f"attend(q, k, v, causal=..., mask_BTS=...): {error}; begin it with "
+            "def my_attend(q, k, v, *, causal=False, mask_BTS=None):"
+        ) from None
+    return attend
 
 
 class FeedForward(nn.Module):

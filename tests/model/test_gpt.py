@@ -232,6 +232,12 @@ def test_a_text_that_outgrows_the_cache_is_refused_and_changes_nothing(tiny, ids
         assert_close(tiny(ids_BT[:, 7:8], cache=cache), expected[:, 7:])
 
 
+@pytest.mark.parametrize("wrong", [lambda q, k, v: v, lambda q, k, v, mask: v, 7, None])
+def test_an_own_attend_that_cannot_be_called_is_refused_with_the_right_first_line(wrong):
+    with pytest.raises(TypeError, match="begin it with def my_attend"):
+        GPT(GPTConfig(**SIZES), attend=wrong)
+
+
 WRONG_SIZES = {
     "no whole number": ({"width": 16.0}, "width=16.0 is not a whole number of at least 1"),
     "nothing": ({"n_layers": 0}, "n_layers=0 is not a whole number of at least 1"),
