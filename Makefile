@@ -28,7 +28,7 @@ lab: $(VENV)/ready-lab
 
 test: $(VENV)/ready-test
 	@$(RUN) llmlab fetch
-	@$(RUN) pytest $(ARGS) && echo "make test: everything passed" \
+	@$(RUN) pytest $(ARGS) \
 	  || { echo "make test: FAILED, the lines above say where"; exit 1; }
 
 test-fast: $(VENV)/ready-test

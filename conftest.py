@@ -1,5 +1,27 @@
 """What holds for every test, those in notebooks included."""
 
+import pytest
+
 from llmlab.threads import share_cores
 
 share_cores()  # tests, kernels and a browser run beside each other; kernels inherit this
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session, exitstatus):
+    """End a good run that had browser tests in it with a line that says whether they ran."""
+    result = yield  # pytest prints its own summary in here
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or exitstatus != pytest.ExitCode.OK:
+        return result
+    outcomes = {
+        outcome
+        for outcome in ("passed", "skipped")
+        for report in reporter.stats.get(outcome, [])
+        if "browser" in report.keywords
+    }
+    if "passed" in outcomes:
+        reporter.write_line("everything passed")
+    elif "skipped" in outcomes:
+        reporter.write_line("passed; the browser tests were skipped, for want of a Chromium")
+    return result

@@ -1,7 +1,8 @@
 """The ``llmlab`` command: ``lab``, ``fetch``, ``doctor`` and ``chat``.
 
 Exit status: 0 when all went well, 1 with a sentence on stderr when it did not, 2 for a wrong
-command line, 130 after Ctrl-C. Heavy packages are imported by the command that needs them.
+command line, 130 after Ctrl-C, 141 when the reader of its output has left, as ``head`` does.
+Heavy packages are imported by the command that needs them.
 """
 
 import argparse
@@ -31,6 +32,19 @@ def main(arguments: list[str] | None = None) -> int:
     _never_fail_on_printing()
     share_cores()
     given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        try:
+            return _run(given)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a reader that left is noticed here, not at Python's exit
+    except BrokenPipeError:
+        # what is still buffered goes nowhere, or Python would complain when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(given: list[str]) -> int:
     try:
         # argparse would take the 9999 of `lab --port 9999` for the notebook
         if given[:1] == ["lab"] and not {"-h", "--help"} & set(given[1:2]):
@@ -84,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--system", metavar="TEXT", help="what the model is told before you speak")
     add.add_argument("--max-new-tokens", type=_positive, metavar="N", help="longest answer")
-    add.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same answers")
+    add.add_argument("--seed", type=_seed, metavar="N", help="the same seed gives the same answers")
     add.set_defaults(run=chat)
     return parser
 
@@ -102,6 +116,15 @@ def _temperature(text: str) -> float:
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more; try 256")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    # more digits than these are too large, and int() refuses thousands of them
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of 0 or more and below 2**63; try 42"
+        )
     return int(text)
 
 

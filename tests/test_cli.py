@@ -3,11 +3,13 @@ import importlib
 import inspect
 import io
 import os
+import re
 import subprocess
 import sys
 import types
 
 import pytest
+import torch
 
 import llmlab
 from llmlab import cli
@@ -41,6 +43,25 @@ def test_a_wrong_command_line_is_status_2(arguments, capsys):
         cli.main(arguments)
     assert ended.value.code == 2
     assert "usage: llmlab" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows gives another error")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["fetch", "--list"], ["--help"]])
+def test_a_reader_that_leaves_is_no_error(arguments, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        run = subprocess.run(
+            [sys.executable, "-m", "llmlab", *arguments],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert run.stderr == ""
+    swallowed = arguments == ["--help"] and unbuffered  # argparse is content with no reader
+    assert run.returncode == (0 if swallowed else 141)
 
 
 @pytest.mark.parametrize("command", ["lab", "fetch", "doctor", "chat"])
@@ -125,13 +146,30 @@ def test_chat_passes_its_options_on(conversation):
 
 
 @pytest.mark.parametrize(
-    "option", ["--temperature=-1", "--temperature=nan", "--temperature=x", "--max-new-tokens=0"]
+    "option",
+    [
+        "--temperature=-1",
+        "--temperature=nan",
+        "--temperature=x",
+        "--max-new-tokens=0",
+        "--seed=-1",
+        "--seed=x",
+        "--seed=9223372036854775808",
+        "--seed=" + 5000 * "9",
+    ],
 )
 def test_chat_refuses_nonsense(conversation, option, capsys):
     with pytest.raises(SystemExit):
         cli.main(["chat", option])
-    assert "or more; try" in capsys.readouterr().err
+    assert re.search(r"or more( and below 2\*\*63)?; try", capsys.readouterr().err)
     assert conversation == []
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 - 1])
+def test_every_seed_that_is_taken_is_one_for_torch(conversation, seed):
+    cli.main(["chat", "--seed", str(seed)])
+    assert conversation == [{"seed": seed}]
+    assert torch.Generator().manual_seed(seed).initial_seed() == seed
 
 
 def test_chat_with_a_model_that_does_not_exist_is_one_line(conversation, monkeypatch, capsys):

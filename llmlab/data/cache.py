@@ -22,8 +22,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-
 __all__ = [
     "FetchError",
     "cache_dir",
@@ -47,10 +45,19 @@ def cache_dir() -> Path:
 
     It is the folder named by the environment variable ``LLMLAB_CACHE``, else the user's cache
     folder of this operating system. The variable is read on every call.
+    Raises `FetchError` for the home folder, as in ``~name/cache``, of a user that is not there.
     """
     chosen = os.environ.get("LLMLAB_CACHE", "").strip()
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError as error:
+            raise FetchError(
+                f"LLMLAB_CACHE={chosen!r} begins with a home folder that this computer does not "
+                "know; " + ANOTHER_FOLDER.format(that="you can write to") + "."
+            ) from error
+    import platformdirs  # here, so that `llmlab doctor` starts without it and can say so
+
     return platformdirs.user_cache_path("llmlab", appauthor=False)
 
 

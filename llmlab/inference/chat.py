@@ -132,6 +132,8 @@ def run(
         max_new_tokens=max_new_tokens,
         generator=generator,
     )
+    if hasattr(sys.stdin, "reconfigure"):  # a line that cannot be read must not end the chat
+        sys.stdin.reconfigure(errors="surrogateescape")
     interactive = sys.stdin.isatty()
     if interactive:
         print(f"{model} on {network.device}. {_HELP}")
@@ -160,6 +162,12 @@ def _read(prompt: str) -> str | None:
 
 def _say(chat: Chat, question: str) -> None:
     """Print one answer as it comes; Ctrl-C stops it and keeps what is there."""
+    try:
+        question.encode("utf-8")
+    except UnicodeEncodeError:  # bytes that are no text came through as surrogates
+        encoding = sys.stdin.encoding
+        print(f"(this line is not {encoding}, so it was left out; write or save it as {encoding})")
+        return
     pieces = chat.answer(question)
     try:
         for piece in pieces:

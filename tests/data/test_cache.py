@@ -17,6 +17,16 @@ def test_the_variable_is_read_on_every_call(monkeypatch, tmp_path):
     assert cache_dir() == tmp_path / "relative"
 
 
+def test_the_home_folder_of_nobody_is_refused(monkeypatch):
+    def unknown(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)  # Windows guesses a folder for any name
+    monkeypatch.setenv("LLMLAB_CACHE", "~nosuchuser/x")
+    with pytest.raises(FetchError, match=r"'~nosuchuser/x' begins with .* set the environment"):
+        cache_dir()
+
+
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_without_it_the_users_cache_folder_is_used(monkeypatch, value):
     monkeypatch.delenv("LLMLAB_CACHE", raising=False)

@@ -31,6 +31,19 @@ def test_questions_through_a_pipe_are_answered():
     assert "you:" not in done.stdout
 
 
+def test_a_line_that_is_no_text_does_not_end_the_chat():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; " + TALK.format(n=10)],
+        input=b"M\xfcnchen?\nWhat is the capital of France?\n",
+        capture_output=True,
+        env=os.environ | {"PYTHONUTF8": "0", "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    refusal, answer = done.stdout.decode().splitlines()[:2]
+    assert refusal == "(this line is not utf-8, so it was left out; write or save it as utf-8)"
+    assert "Paris" in answer
+
+
 def test_the_end_of_the_pipe_ends_the_chat():
     done = subprocess.run(
         [sys.executable, "-c", "import sys; " + TALK.format(n=10)], input="", text=True,
