@@ -127,7 +127,6 @@ export class Session {
   constructor(model) {
     this.model = model;
     this.vocabulary = JSON.parse(new TextDecoder().decode(model.get("vocabulary")));
-    this.top = Math.min(model.get("top"), this.vocabulary.length);
     this.text = this.answeredText = model.get("text");
     this.history = [];
     this.lastChange = "";
@@ -139,13 +138,19 @@ export class Session {
     this.readAnswer();
     this.onAnswer = () => this.receive();
     this.onTemperature = () => this.redraw();
+    this.onTop = () => {
+      this.choose();
+      this.redraw();
+    };
     model.on("change:answer", this.onAnswer);
     model.on("change:temperature", this.onTemperature);
+    model.on("change:top", this.onTop);
   }
 
   close() {
     this.model.off("change:answer", this.onAnswer);
     this.model.off("change:temperature", this.onTemperature);
+    this.model.off("change:top", this.onTop);
     this.stopTimers();
     clearTimeout(this.pause);
   }
@@ -153,6 +158,11 @@ export class Session {
   /** True while the bars belong to the text in the box. */
   get settled() {
     return this.text === this.answeredText && this.error === "" && this.logits !== null;
+  }
+
+  /** How many bars there are. */
+  get top() {
+    return Math.min(this.model.get("top"), this.vocabulary.length);
   }
 
   get temperature() {
@@ -236,6 +246,10 @@ export class Session {
     this.error = this.model.get("answer").error;
     const bytes = this.model.get("logits");
     this.logits = bytes.byteLength ? floats(bytes) : null;
+    this.choose();
+  }
+
+  choose() {
     this.ids = this.logits ? topIds(this.logits, this.top) : [];
   }
 
@@ -270,7 +284,7 @@ class View {
   constructor(session, el) {
     this.session = session;
     this.shownText = null;
-    this.box = element("textarea", { rows: 2, spellcheck: "false", ...FOCUSABLE });
+    this.box = element("textarea", { rows: 2, dir: "auto", spellcheck: "false", ...FOCUSABLE });
     this.slider = element("input", { type: "range", min: 0, max: 2, step: 0.05, ...FOCUSABLE });
     this.reading = element("output", { class: "lm-reading" });
     this.sampleButton = element("button", { type: "button", ...FOCUSABLE }, "Sample");
@@ -278,12 +292,13 @@ class View {
     this.message = element("p", { class: "lm-message", role: "status" });
     this.others = element("p", { class: "lm-others" });
     this.live = element("p", { class: "lm-spoken", "aria-live": "polite" });
-    this.rows = Array.from({ length: session.top }, (_, rank) => this.row(rank));
-    this.list = element(
-      "ol",
-      { class: "lm-bars", role: "list", "aria-label": "Most likely next tokens; Enter appends one" },
-      ...this.rows.map((row) => row.item),
-    );
+    this.rows = [];
+    this.chosen = 0;
+    this.list = element("ol", {
+      class: "lm-bars",
+      role: "list",
+      "aria-label": "Most likely next tokens; Enter appends one",
+    });
     this.root = element(
       "div",
       { class: "llmlab-next-token", role: "group", "aria-label": "Next token" },
@@ -302,7 +317,6 @@ class View {
       this.live,
     );
     this.listen();
-    this.choose(0);
     el.append(this.root);
     session.views.add(this);
     this.draw();
@@ -330,11 +344,35 @@ class View {
       session.change(box.value, "typing");
     });
     slider.addEventListener("input", () => (session.temperature = Number(slider.value)));
-    // Python learns the temperature when the person is done, not once per step.
-    slider.addEventListener("focusout", () => session.tellKernel());
+    // Python learns the temperature when the person is done, not once per step. For a pointer that
+    // is `change`: not every browser focuses a slider that is dragged. A key causes a `change` per
+    // step, but it needs the focus, so `focusout` will come.
+    let byKey = false;
+    slider.addEventListener("keydown", () => (byKey = true));
+    slider.addEventListener("pointerdown", () => (byKey = false));
+    slider.addEventListener("change", () => byKey || session.tellKernel());
+    slider.addEventListener("focusout", () => {
+      byKey = false;
+      session.tellKernel();
+    });
     this.sampleButton.addEventListener("click", () => session.sample());
     this.undoButton.addEventListener("click", () => session.undo());
     this.list.addEventListener("keydown", (event) => this.walk(event));
+  }
+
+  /** As many rows as there are bars; the focus stays in the list when its row goes. */
+  fitRows() {
+    const { top } = this.session;
+    if (this.rows.length === top) return;
+    while (this.rows.length < top) {
+      this.rows.push(this.row(this.rows.length));
+      this.list.append(this.rows.at(-1).item);
+    }
+    const gone = this.rows.splice(top);
+    const focused = gone.some((row) => row.button.matches(":focus"));
+    this.choose(Math.min(this.chosen, top - 1));
+    if (focused) this.rows[this.chosen].button.focus();
+    for (const row of gone) row.item.remove();
   }
 
   /** One bar is the list's tab stop; the arrow keys move between bars. */
@@ -354,6 +392,7 @@ class View {
 
   draw() {
     const { session } = this;
+    this.fitRows();
     if (session.text !== this.shownText) this.box.value = this.shownText = session.text;
     this.slider.value = session.temperature;
     this.reading.value = session.temperature.toFixed(2);
@@ -476,6 +515,10 @@ const STYLE = `
 .llmlab-next-token.lm-old :is(.lm-bars, .lm-others) { opacity: 0.5; filter: grayscale(1); }
 .llmlab-next-token .lm-spoken {
   position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%);
+}
+@media (forced-colors: active) {
+  .llmlab-next-token .lm-track { box-sizing: border-box; border: 1px solid ButtonText; }
+  .llmlab-next-token .lm-fill { forced-color-adjust: none; background: Highlight; }
 }
 @media (prefers-reduced-motion: no-preference) {
   .llmlab-next-token .lm-fill { transition: transform 80ms ease-out; }

@@ -34,7 +34,8 @@ class NextToken(anywidget.AnyWidget):
 
     ``predict(text)`` returns the logits, shape (V,), of the token that follows ``text``; a
     ``ValueError`` it raises is shown to the person who types. ``vocabulary`` holds the V tokens as
-    people should read them. ``text`` and ``temperature`` (0 to 2) can be set at any time.
+    people should read them. ``text``, ``temperature`` (0 to 2) and ``top``, the
+    number of bars (1 to 50), can be set at any time.
     """
 
     _esm = Path(__file__).with_name("next_token.js")
@@ -64,8 +65,6 @@ class NextToken(anywidget.AnyWidget):
             )
         self._predict = predict
         self._tokens = _checked_vocabulary(vocabulary)
-        if not 1 <= top <= _MOST_BARS:
-            raise ValueError(f"top={top} bars cannot be shown; use 1 to {_MOST_BARS}")
         # Requests may arrive on a thread of their own while a cell runs on the main one.
         self._lock = threading.RLock()
         self._pushes = itertools.count(1)
@@ -102,6 +101,12 @@ class NextToken(anywidget.AnyWidget):
     def _validate_temperature(self, proposal) -> float:
         if not 0 <= proposal.value <= 2:
             raise ValueError(f"temperature={proposal.value} is not between 0 and 2; use 1 or 0.7")
+        return proposal.value
+
+    @traitlets.validate("top")
+    def _validate_top(self, proposal) -> int:
+        if not 1 <= proposal.value <= _MOST_BARS:
+            raise ValueError(f"top={proposal.value} bars cannot be shown; use 1 to {_MOST_BARS}")
         return proposal.value
 
     @traitlets.observe("text")
@@ -164,7 +169,8 @@ def probabilities(logits_V: np.ndarray, *, temperature: float) -> np.ndarray:
         one_hot_V = np.zeros_like(logits_V)
         one_hot_V[logits_V.argmax()] = 1.0
         return one_hot_V
-    weight_V = np.exp((logits_V - logits_V.max()) / temperature)
+    with np.errstate(over="ignore"):  # exp(-inf) is the right weight of what is out of reach
+        weight_V = np.exp((logits_V - logits_V.max()) / temperature)
     return weight_V / weight_V.sum()
 
 

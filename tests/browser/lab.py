@@ -1,6 +1,7 @@
 """A real JupyterLab in a real browser: the server, the browser, and a page to work in."""
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -187,7 +188,7 @@ def open_chromium() -> Iterator:
 class LabPage:
     """One browser tab with JupyterLab in it.
 
-    ``left_machine`` lists requests that tried to leave loopback (they are aborted),
+    ``left_machine`` lists requests (they are aborted) and sockets that tried to leave loopback,
     ``console_errors`` what the page complained of, ``dialogs`` the alerts it opened and
     ``kernel_messages`` what the page sent to kernels.
     """
@@ -236,11 +237,25 @@ class LabPage:
         self._context.close()
         assert not self.left_machine, f"requests left this machine: {self.left_machine}"
 
-    def open(self, notebook: Path | nbformat.NotebookNode, *, kernel: bool = True) -> None:
-        """Open a copy of a notebook (a saved notebook changes) and wait for its kernel."""
+    def open(
+        self,
+        notebook: Path | nbformat.NotebookNode,
+        *,
+        kernel: bool = True,
+        keep_outputs: bool = False,
+    ) -> None:
+        """Open a copy of a notebook (a saved notebook changes) and wait for its kernel.
+
+        With a kernel, saved outputs go: what stands under a cell afterwards, this kernel made.
+        """
         name = f"{uuid.uuid4().hex[:8]}.ipynb"
         if isinstance(notebook, Path):
             notebook = nbformat.read(notebook, as_version=4)
+        notebook = copy.deepcopy(notebook)
+        if kernel and not keep_outputs:
+            for cell in notebook.cells:
+                if cell.cell_type == "code":
+                    cell.outputs, cell.execution_count = [], None
         # A notebook that names no kernel makes JupyterLab ask for one.
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(notebook, self.server.root / name)
@@ -309,11 +324,22 @@ class LabPage:
             expression,
         )
 
+    def wait_for_kernel(self, expression: str) -> None:
+        """Wait until a Python expression is true in the kernel; messages may overtake another."""
+        deadline = time.monotonic() + HANG_S
+        while self.evaluate(f"bool({expression})") != "True":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the kernel still does not say {expression}")
+
     def cells(self) -> list[dict]:
         """The notebook's cells as they stand in the page."""
         return self.page.evaluate(
             "() => jupyterapp.shell.currentWidget.content.model.toJSON().cells"
         )
+
+    def execution_counts(self) -> list[int | None]:
+        """The number in brackets beside every code cell; None where it has not run."""
+        return [cell["execution_count"] for cell in self.cells() if cell["cell_type"] == "code"]
 
     def errors(self) -> list[str]:
         """The error outputs of all cells."""

@@ -81,7 +81,7 @@ def test_bars_are_there_at_once_and_change_while_you_type(notebook, widget):
     ]
 
 
-def test_the_temperature_slider_needs_no_kernel(notebook, widget):
+def test_the_temperature_by_keyboard_needs_no_kernel(notebook, widget):
     widget.slider.focus()
     notebook.kernel_messages.clear()
     seen = [widget.rows()]
@@ -95,9 +95,32 @@ def test_the_temperature_slider_needs_no_kernel(notebook, widget):
     assert at_zero[-1] == "1,185 other tokens: 0 %"
     assert notebook.kernel_messages == []
     widget.press("Tab")  # done: Python learns the temperature
-    assert notebook.evaluate("widget.temperature") == "0.0"
+    notebook.wait_for_kernel("widget.temperature == 0.0")
     widget.slider.fill("1")
     widget.sample.focus()
+
+
+def test_the_temperature_by_mouse_is_told_once_at_the_end_of_the_drag(notebook, widget):
+    widget.slider.fill("1")
+    notebook.wait_for_kernel("widget.temperature == 1.0")
+    frame = widget.slider.bounding_box()
+    middle = frame["y"] + frame["height"] / 2
+    mouse = notebook.page.mouse
+    mouse.move(frame["x"] + frame["width"] / 2, middle)
+    mouse.down()
+    notebook.kernel_messages.clear()
+    before = widget.rows()
+    mouse.move(frame["x"] + frame["width"] * 0.75, middle, steps=5)
+    assert widget.rows() != before
+    assert notebook.kernel_messages == []
+    mouse.move(frame["x"] + frame["width"] + 20, middle, steps=5)
+    mouse.up()
+    # The focus stays: in some browsers a dragged slider never has it, so none can be lost.
+    notebook.wait_for_kernel("widget.temperature == 2.0")
+    told = [message for message in notebook.kernel_messages if 'temperature":' in message]
+    assert len(told) == 1
+    widget.slider.fill("1")
+    notebook.wait_for_kernel("widget.temperature == 1.0")
 
 
 def test_keyboard_alone(widget):
@@ -204,6 +227,49 @@ def test_two_views_stay_in_sync(notebook, widget):
     assert widget.text().endswith(" bigger")
 
 
+def test_python_sets_the_number_of_bars(notebook, widget):
+    notebook.run_code("widget.top = 50")
+    widget.bars.nth(49).wait_for()
+    assert widget.bars.count() == 50
+    assert widget.others.inner_text().startswith("1,150 other tokens: ")
+    assert notebook.evaluate("len(widget.top_tokens())") == "50"
+    widget.bars.first.focus()
+    widget.press("End")
+    assert widget.focused() == "bar 49"
+    notebook.run_code("widget.top = 15")
+    widget.bars.nth(15).wait_for(state="detached")
+    assert widget.bars.count() == 15
+    assert widget.focused() == "bar 14"
+    widget.press("Enter")
+    assert widget.focused() == "bar 14"
+    assert len(widget.text()) > len("The capital of France is")
+    widget.press("Home")
+
+
+def test_right_to_left_text_starts_at_the_right(widget):
+    direction = "(box) => getComputedStyle(box).direction"
+    assert widget.box.evaluate(direction) == "ltr"
+    widget.fill("عاصمة فرنسا هي")
+    assert widget.box.evaluate(direction) == "rtl"
+
+
+def test_bars_are_seen_where_the_system_sets_the_colours(notebook, widget):
+    notebook.page.emulate_media(forced_colors="active")
+    fill, track, edge, width = widget.bars.first.evaluate(
+        """(bar) => {
+            const fill = getComputedStyle(bar.querySelector('.lm-fill'));
+            const track = getComputedStyle(bar.querySelector('.lm-track'));
+            return [fill.backgroundColor, track.backgroundColor, track.borderTopColor,
+                    track.borderTopWidth];
+        }"""
+    )
+    notebook.screenshot("next_token_forced_colors", widget.root)
+    notebook.page.emulate_media(forced_colors="none")
+    assert fill not in (track, edge)
+    assert edge != track
+    assert width == "1px"
+
+
 def test_only_the_newest_text_is_asked_for_while_the_kernel_is_slow(notebook, widget):
     widget.box.focus()
     widget.keyboard.press("Control+End")
@@ -277,7 +343,7 @@ def test_the_live_view_wins_while_there_is_a_kernel_and_the_picture_without(note
     assert all("image/png" in cell["outputs"][0]["data"] for cell in cells[1:])
     # As someone else receives it: outputs, no widget state.
     saved = nbformat.v4.new_notebook(cells=nbformat.from_dict(cells))
-    notebook.open(saved)
+    notebook.open(saved, keep_outputs=True)
     picture = notebook.page.locator(".jp-OutputArea-output img").first
     picture.wait_for()
     assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 300

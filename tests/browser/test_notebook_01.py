@@ -20,6 +20,8 @@ def notebook(chromium, server):
 
 
 def test_every_cell_runs(notebook):
+    counts = notebook.execution_counts()
+    assert counts == list(range(1, len(counts) + 1))
     assert notebook.errors() == []
 
 

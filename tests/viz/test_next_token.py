@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -36,6 +36,7 @@ def widget_with(predict=constant, **options):
 
 
 @given(logits_arrays, temperatures)
+@example(np.array([0, 1], np.float32), 5e-324)
 def test_probabilities_sum_to_one_and_keep_the_order(logits_V, temperature):
     probability_V = probabilities(logits_V, temperature=temperature)
     assert math.isclose(probability_V.sum(), 1, abs_tol=1e-9)
@@ -210,6 +211,23 @@ def test_an_error_keeps_the_bars_and_nothing_is_appended_meanwhile():
     assert run_javascript("next_token.js", body) == {"after": ["y", "no", [1, 0]], "text": "xb"}
 
 
+def test_the_number_of_bars_follows_the_kernel():
+    body = (
+        FAKE_KERNEL
+        + """
+        const ids = [session.ids];
+        for (const top of [1, 3, 50]) {
+            model.set('top', top);
+            ids.push(session.ids);
+        }
+        session.close();
+        return { ids, left: Object.keys(listeners) };
+    """
+    )
+    ids = [[1, 0], [1], [1, 0, 2], [1, 0, 2]]
+    assert run_javascript("next_token.js", body) == {"ids": ids, "left": []}
+
+
 @pytest.mark.parametrize("file", sorted(VIZ.glob("*.js")), ids=lambda file: file.name)
 @pytest.mark.parametrize(
     "banned", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "https:"]
@@ -308,6 +326,16 @@ def test_a_programming_error_is_raised_at_construction():
     widget = widget_with()
     with pytest.raises(ValueError, match="temperature=nan is not between 0 and 2; use"):
         widget.temperature = math.nan
+
+
+@pytest.mark.parametrize("top", [-1, 0, 51])
+def test_the_number_of_bars_is_checked_whenever_it_is_set(top):
+    widget = widget_with(top=3)
+    with pytest.raises(ValueError, match=f"top={top} bars cannot be shown; use 1 to 50"):
+        widget.top = top
+    assert len(widget.top_tokens()) == 3
+    widget.top = 5
+    assert len(widget.top_tokens()) == 5
 
 
 def test_half_a_surrogate_pair_never_reaches_the_wire():

@@ -32,6 +32,24 @@ def test_bars_have_their_lengths_and_start_at_zero():
     assert axes.get_xlim()[0] == 0
 
 
+@pytest.mark.parametrize(
+    "values",
+    [{"a": -3, "b": -1}, {"a": -3, "b": 200}, {"a": 5, "b": -0.01}, {"a": 0}, {"a": 0, "b": -2}],
+    ids=str,
+)
+def test_bars_and_their_numbers_lie_inside_the_picture(values):
+    axes = bars(values, **WORDS)
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    assert low <= min(0, *values.values()) <= max(0, *values.values()) <= high
+    assert low < high
+    frame = axes.get_window_extent()
+    for bar, text in zip(axes.patches, axes.texts, strict=True):
+        written, drawn = text.get_window_extent(), bar.get_window_extent()
+        assert frame.x0 <= written.x0 < written.x1 <= frame.x1
+        assert written.x0 >= drawn.x1 or written.x1 <= drawn.x0
+
+
 def test_points_stand_at_equal_steps_for_equal_factors():
     axes = points(VALUES, **WORDS)
     drawn = axes.collections[0].get_offsets()
@@ -49,6 +67,14 @@ def test_one_bar_can_stand_out():
 def test_nothing_to_draw_is_refused(draw):
     with pytest.raises(ValueError, match="at least one"):
         draw({}, **WORDS)
+
+
+@pytest.mark.parametrize("draw", [bars, points])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_is_named_and_refused(draw, number):
+    with pytest.raises(ValueError, match=rf"values\['lost'\]={number} has .*; leave it out"):
+        draw({"one": 1.0, "lost": number}, **WORDS)
+    assert plt.get_fignums() == []
 
 
 def test_zero_has_no_place_among_powers_of_ten():
