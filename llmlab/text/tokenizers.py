@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
+from operator import index
 from pathlib import Path
-from uuid import uuid4
 
 import tiktoken
 
 from llmlab.data.members import read_member
+from llmlab.text.files import read_tokenizer_file, write_tokenizer_file
+from llmlab.text.inputs import utf8
 
 # How a text is cut into pieces before any merging; no token crosses the end of a piece.
 # GPT-2's rule (Radford et al. 2019, section 2.2, and the code released with it): contractions,
@@ -64,6 +66,11 @@ def token_to_bytes(token: str) -> bytes:
         ) from None
 
 
+def bytes_to_token(content: bytes) -> str:
+    """Write bytes as vocabulary files do: ``b" the"`` is ``Ġthe``."""
+    return "".join(_BYTE_TO_CHARACTER[byte] for byte in content)
+
+
 class BPETokenizer:
     """A byte-level BPE tokenizer: any text that UTF-8 can write becomes ids and comes back.
 
@@ -106,16 +113,7 @@ class BPETokenizer:
         Names of special tokens in the text are read as marks only with ``special=True``.
         Raises ``ValueError`` for a lone surrogate, which is half a character and no text.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"{type(text).__name__} is not text; give a str")
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"character {error.start} of the text is {text[error.start]!r}, a lone surrogate: "
-                "half of a character, which no UTF-8 text can hold; drop it, for example with "
-                "text.encode('utf-8', 'ignore').decode('utf-8')"
-            ) from None
+        utf8(text)
         parts = [text] if len(text) < _MANY else _MANY_SPACES.split(text)
         if special:
             pieces = [self._encoding.encode(part, allowed_special="all") for part in parts]
@@ -161,13 +159,44 @@ class BPETokenizer:
         """Every token as text, in the order of the ids."""
         return [self.token(token_id) for token_id in range(self.vocab_size)]
 
+    @cached_property
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of every token in the order of the ids; ``b""`` for special tokens."""
+        table = [b""] * self.vocab_size
+        for content, token_id in self._ids.items():
+            if token_id < self.vocab_size:
+                table[token_id] = content
+        return table
+
+    @property
+    def n_merges(self) -> int:
+        """How many tokens are made by merging: those of more than one byte."""
+        return sum(len(content) > 1 for content in self.token_bytes)
+
+    def first_merges(self, k: int) -> BPETokenizer:
+        """Give the tokenizer as it was after its first `k` merges.
+
+        It keeps the single bytes and the special tokens; with ``k=0`` every byte is a token of
+        its own. Raises ``ValueError`` when `k` is not from 0 to `n_merges`.
+        """
+        k = index(k)
+        if not 0 <= k <= self.n_merges:
+            raise ValueError(f"{self.name} has merges 0 to {self.n_merges:,}, not k={k:,}")
+        merged = [number for number, content in enumerate(self.token_bytes) if len(content) > 1]
+        later = set(merged[k:])
+        special = {token_id: token for token, token_id in self.special_tokens.items()}
+        tokens = [
+            special.get(number) or bytes_to_token(content)
+            for number, content in enumerate(self.token_bytes)
+            if number not in later
+        ]
+        return BPETokenizer(
+            tokens, pattern=self.pattern, special=self.special_tokens, name=self.name
+        )
+
     def save(self, path: str | Path) -> None:
         """Write the tokenizer as a JSON file that people can read, whole or not at all."""
-        path = Path(path)
-        names: list[str] = [""] * self.vocab_size
-        for token, token_id in self._ids.items():
-            if token_id < self.vocab_size:
-                names[token_id] = "".join(_BYTE_TO_CHARACTER[byte] for byte in token)
+        names = [bytes_to_token(content) for content in self.token_bytes]
         for token, token_id in self.special_tokens.items():
             names[token_id] = token
         content = {
@@ -177,22 +206,13 @@ class BPETokenizer:
             "special": list(self.special_tokens),
             "tokens": names,
         }
-        unfinished = path.with_name(f"{path.name}.{uuid4().hex}.part")
-        try:
-            with unfinished.open("w", encoding="utf-8") as file:
-                json.dump(content, file, ensure_ascii=False, indent=0)
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        write_tokenizer_file(path, content)
 
     @classmethod
     def load(cls, path: str | Path) -> BPETokenizer:
         """Read a tokenizer that `save` wrote; raises ``ValueError`` for any other file."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            if content["format"] != _FORMAT:
-                raise ValueError(f"its format is {content['format']!r}")
+            content = read_tokenizer_file(path, _FORMAT)
             return cls(
                 content["tokens"],
                 pattern=content["pattern"],
