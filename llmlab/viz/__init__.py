@@ -1,6 +1,7 @@
 """Pictures and widgets: they take plain arrays, strings and functions, never a model.
 
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
+``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
 ``bars``         numbers by name as horizontal bars (plots)
 ``points``       numbers by name on an axis of powers of ten (plots)
 
@@ -9,9 +10,14 @@ A name is loaded when it is first asked for, so importing this package is quick.
 
 from importlib import import_module
 
-_HOMES = {"NextToken": "next_token", "bars": "plots", "points": "plots"}
+_HOMES = {
+    "NextToken": "next_token",
+    "TokenStrip": "token_strip",
+    "bars": "plots",
+    "points": "plots",
+}
 
-__all__ = ["NextToken", "bars", "points"]
+__all__ = ["NextToken", "TokenStrip", "bars", "points"]
 
 
 def __getattr__(name: str):
