@@ -11,11 +11,10 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
-from operator import index
 
 import regex
 
-from llmlab.text.inputs import each_text, utf8
+from llmlab.text.inputs import each_text, utf8, whole_number
 from llmlab.text.tokenizers import GPT2_PATTERN, BPETokenizer, bytes_to_token
 
 Pair = tuple[int, int]
@@ -42,31 +41,46 @@ def train_bpe(
 
     Source: Sennrich et al. 2016, section 3.2; on bytes: Radford et al. 2019, section 2.2.
     """
-    special = _checked_special(special, pattern)
-    n_merges = _checked_size(vocab_size, special) - 256 - len(special)
-    pieces = count_pieces(texts, pattern)
+    special = [special] if isinstance(special, str) else list(special)
+    if not all(map(utf8, special)):
+        raise ValueError("a special token cannot be empty; give a name such as '<|endoftext|>'")
+    vocab_size = whole_number(vocab_size, "vocab_size", least=256 + len(special))
+    n_merges = vocab_size - 256 - len(special)
     tokens = [bytes([byte]) for byte in range(256)]
+    _tokenizer(tokens, special, pattern, name)  # refuses a bad pattern or name before the work
+    pieces = count_pieces(texts, pattern)
     with _progress_bar(n_merges, progress) as bar:
         for left, right in learn_merges(pieces, n_merges):
             tokens.append(tokens[left] + tokens[right])
+            if bytes_to_token(tokens[-1]) in special:
+                raise ValueError(
+                    f"{bytes_to_token(tokens[-1])!r} occurs in the texts so often that it is "
+                    "learned as a token; give the special token another name"
+                )
             bar.update()
-    if len(tokens) < 256 + n_merges:
-        learned = len(tokens) - 256
+    missing = 256 + n_merges - len(tokens)
+    if missing:
         raise ValueError(
-            f"vocab_size={vocab_size:,} needs {n_merges:,} merges, but these texts have pairs for "
-            f"only {learned:,}; give more text, or vocab_size={256 + learned + len(special):,}"
+            f"vocab_size={vocab_size:,} needs {n_merges:,} merges, but after "
+            f"{n_merges - missing:,} these texts have no pair left; give more text, or "
+            f"vocab_size={vocab_size - missing}"
         )
-    names = [*map(bytes_to_token, tokens), *special]
-    return BPETokenizer(names, pattern=pattern, special=special, name=name)
+    return _tokenizer(tokens, special, pattern, name)
 
 
 def count_pieces(texts: str | Iterable[str], pattern: str = GPT2_PATTERN) -> Counter[bytes]:
     """Cut texts into pieces and count how often each occurs."""
-    cut = regex.compile(pattern)
+    cut = _compiled(pattern)
     pieces: Counter[str] = Counter()
     for text in each_text(texts):
         utf8(text)  # refuses what is no text
-        pieces.update(match.group() for match in cut.finditer(text))
+        found = Counter(match.group() for match in cut.finditer(text))
+        if sum(len(piece) * number for piece, number in found.items()) != len(text):
+            raise ValueError(
+                f"the pattern finds no piece for {cut.sub('', text)[:1]!r}, which would be lost; "
+                r"add what is missing to the pattern, for example |\s+|."
+            )
+        pieces.update(found)
     return Counter({piece.encode("utf-8"): number for piece, number in pieces.items()})
 
 
@@ -131,28 +145,16 @@ def _pop_best(heap: list[tuple[int, Pair]], counts: Counter[Pair]) -> Pair | Non
     return None
 
 
-def _checked_special(special: Iterable[str], pattern: str) -> list[str]:
-    """Refuse, before any work, a special token that the merges could learn as well."""
-    special = [special] if isinstance(special, str) else list(special)
-    cut = regex.compile(pattern)
-    for token in special:
-        utf8(token)
-        if not token or len(cut.findall(token)) == 1:
-            raise ValueError(
-                f"the special token {token!r} may occur as an ordinary token too; give a name "
-                "that is cut into several pieces, such as '<|endoftext|>'"
-            )
-    return special
+def _tokenizer(tokens: list[bytes], special: list[str], pattern: str, name: str) -> BPETokenizer:
+    names = [*map(bytes_to_token, tokens), *special]
+    return BPETokenizer(names, pattern=pattern, special=special, name=name)
 
 
-def _checked_size(vocab_size: int, special: list[str]) -> int:
-    size, least = index(vocab_size), 256 + len(special)
-    if size < least:
-        raise ValueError(
-            f"vocab_size={size:,} is too small: the 256 bytes and {len(special)} special tokens "
-            f"make {least}; give at least that"
-        )
-    return size
+def _compiled(pattern: str) -> regex.Pattern[str]:
+    try:
+        return regex.compile(pattern)
+    except regex.error as error:
+        raise ValueError(f"pattern={pattern!r} is no regular expression: {error}") from None
 
 
 def _progress_bar(n_merges: int, progress: bool):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
-FORMATS = {"llmlab-bpe-1": "BPETokenizer", "llmlab-words-1": "WordTokenizer"}
+Tokenizer = TypeVar("Tokenizer")
+
+BPE_FORMAT = "llmlab-bpe-1"
+WORDS_FORMAT = "llmlab-words-1"
+_CLASSES = {BPE_FORMAT: "BPETokenizer", WORDS_FORMAT: "WordTokenizer"}
 
 
 def write_tokenizer_file(path: str | Path, content: dict) -> None:
-    """Write a tokenizer's fields, the format first, as JSON that people can read."""
+    """Write a tokenizer's fields, its format among them, as JSON that people can read."""
     path = Path(path)
     unfinished = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
@@ -22,12 +28,20 @@ def write_tokenizer_file(path: str | Path, content: dict) -> None:
         raise
 
 
-def read_tokenizer_file(path: str | Path, expected: str) -> dict:
-    """Read those fields again; raises ``ValueError`` for a file of another format."""
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
-    found = content["format"]
-    if found != expected and found in FORMATS:
-        raise ValueError(f"it holds a {FORMATS[found]}: read it with {FORMATS[found]}.load(path)")
-    if found != expected:
-        raise ValueError(f"its format is {found!r}")
-    return content
+def read_tokenizer_file(
+    path: str | Path, expected: str, make: Callable[[dict], Tokenizer]
+) -> Tokenizer:
+    """Make a tokenizer of the fields in a file; raises ``ValueError`` for any other file."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = content["format"]
+        if found == expected:
+            return make(content)
+        if found not in _CLASSES:
+            raise ValueError(f"its format is {found!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not a tokenizer saved by llmlab ({error}); save it again with "
+            "tokenizer.save(path)"
+        ) from error
+    raise ValueError(f"{path} holds a {_CLASSES[found]}; read it with {_CLASSES[found]}.load(path)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import index
 
 
 def checked_text(text: str) -> str:
@@ -39,3 +40,15 @@ def each_text(texts: str | Iterable[str]) -> Iterator[str]:
         raise TypeError(f"{type(texts).__name__} is not text; give a str or a list of them")
     for text in [texts] if isinstance(texts, str) else texts:
         yield checked_text(text)
+
+
+def whole_number(value: int, name: str, *, least: int, most: int | None = None) -> int:
+    """Give a whole number as ``int``; raises ``ValueError`` when it is none or out of bounds."""
+    try:
+        number = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least or (most is not None and number > most):
+        bounds = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
+        raise ValueError(f"{name}={value!r} must be a whole number {bounds}")
+    return number

@@ -11,14 +11,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from operator import index
 from pathlib import Path
 
 import tiktoken
 
 from llmlab.data.members import read_member
-from llmlab.text.files import read_tokenizer_file, write_tokenizer_file
-from llmlab.text.inputs import utf8
+from llmlab.text.files import BPE_FORMAT, read_tokenizer_file, write_tokenizer_file
+from llmlab.text.inputs import utf8, whole_number
 
 # How a text is cut into pieces before any merging; no token crosses the end of a piece.
 # GPT-2's rule (Radford et al. 2019, section 2.2, and the code released with it): contractions,
@@ -29,8 +28,6 @@ GPT2_PATTERN = r"'(?:s|t|re|ve|m|ll|d)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\
 SMOLLM_PATTERN = (
     r"'(?:s|t|re|ve|m|ll|d)| ?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++|\s++(?=\p{N}|$)|\s+(?!\S)|\s+"
 )
-
-_FORMAT = "llmlab-bpe-1"
 
 # tiktoken gives up on a run of a million spaces; such runs are encoded apart from what follows,
 # less their last one, which may belong to the next word
@@ -93,7 +90,10 @@ class BPETokenizer:
         self.vocab_size = len(tokens)
         ids = {token: number for number, token in enumerate(tokens)}
         if len(ids) != len(tokens):
-            raise ValueError(f"{len(tokens) - len(ids)} tokens occur twice; keep each once")
+            twice = next(token for place, token in enumerate(tokens) if ids[token] != place)
+            raise ValueError(
+                f"{len(tokens) - len(ids)} tokens occur twice, such as {twice!r}; keep each once"
+            )
         special = list(special)
         for token in special:
             if token not in ids:
@@ -179,9 +179,7 @@ class BPETokenizer:
         It keeps the single bytes and the special tokens; with ``k=0`` every byte is a token of
         its own. Raises ``ValueError`` when `k` is not from 0 to `n_merges`.
         """
-        k = index(k)
-        if not 0 <= k <= self.n_merges:
-            raise ValueError(f"{self.name} has merges 0 to {self.n_merges:,}, not k={k:,}")
+        k = whole_number(k, "k", least=0, most=self.n_merges)
         merged = [number for number, content in enumerate(self.token_bytes) if len(content) > 1]
         later = set(merged[k:])
         special = {token_id: token for token, token_id in self.special_tokens.items()}
@@ -200,7 +198,7 @@ class BPETokenizer:
         for token, token_id in self.special_tokens.items():
             names[token_id] = token
         content = {
-            "format": _FORMAT,
+            "format": BPE_FORMAT,
             "name": self.name,
             "pattern": self.pattern,
             "special": list(self.special_tokens),
@@ -211,19 +209,16 @@ class BPETokenizer:
     @classmethod
     def load(cls, path: str | Path) -> BPETokenizer:
         """Read a tokenizer that `save` wrote; raises ``ValueError`` for any other file."""
-        try:
-            content = read_tokenizer_file(path, _FORMAT)
+
+        def make(content: dict) -> BPETokenizer:
             return cls(
                 content["tokens"],
                 pattern=content["pattern"],
                 special=content["special"],
                 name=content["name"],
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is not a tokenizer saved by llmlab ({error}); save it again with "
-                "tokenizer.save(path)"
-            ) from error
+
+        return read_tokenizer_file(path, BPE_FORMAT, make)
 
     def __repr__(self) -> str:
         return f"BPETokenizer({self.name!r}, vocab_size={self.vocab_size:,})"

@@ -10,10 +10,8 @@ from pathlib import Path
 import regex
 
 from llmlab.text.cleaning import clean
-from llmlab.text.files import read_tokenizer_file, write_tokenizer_file
-from llmlab.text.inputs import each_text, utf8
-
-_FORMAT = "llmlab-words-1"
+from llmlab.text.files import WORDS_FORMAT, read_tokenizer_file, write_tokenizer_file
+from llmlab.text.inputs import each_text, utf8, whole_number
 
 # A letter or digit, with the accents on it and the joiners inside Persian and Hindi words.
 # Chinese characters follow one another without spaces; each stands alone.
@@ -63,6 +61,8 @@ class WordTokenizer:
     unk_id = 0
 
     def __init__(self, words: Iterable[str], *, lower: bool = False, name: str = "words"):
+        if isinstance(words, str):
+            raise TypeError(f"{words[:20]!r} is one str; give a list of words, or use train(texts)")
         self.name = name
         self.lower = lower
         self.vocabulary: list[str] = [self.unk, *words]
@@ -93,10 +93,9 @@ class WordTokenizer:
         `min_count` times are left out, and so are the rarest until there are at most `vocab_size`
         tokens, ``<unk>`` among them.
         """
-        if vocab_size is not None and index(vocab_size) < 1:
-            raise ValueError(f"vocab_size={vocab_size} leaves no room for <unk>; give at least 1")
-        if index(min_count) < 1:
-            raise ValueError(f"min_count={min_count} is no number of times; give at least 1")
+        whole_number(min_count, "min_count", least=1)
+        if vocab_size is not None:
+            whole_number(vocab_size, "vocab_size", least=1)
         counts: Counter[str] = Counter()
         for text in each_text(texts):
             counts.update(split_words(clean(text, lower=lower)))
@@ -143,7 +142,7 @@ class WordTokenizer:
     def save(self, path: str | Path) -> None:
         """Write the tokenizer as a JSON file that people can read, whole or not at all."""
         content = {
-            "format": _FORMAT,
+            "format": WORDS_FORMAT,
             "name": self.name,
             "lower": self.lower,
             "words": self.vocabulary[1:],
@@ -153,14 +152,11 @@ class WordTokenizer:
     @classmethod
     def load(cls, path: str | Path) -> WordTokenizer:
         """Read a tokenizer that `save` wrote; raises ``ValueError`` for any other file."""
-        try:
-            content = read_tokenizer_file(path, _FORMAT)
+
+        def make(content: dict) -> WordTokenizer:
             return cls(content["words"], lower=content["lower"], name=content["name"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is not a word tokenizer saved by llmlab ({error}); save it again with "
-                "tokenizer.save(path)"
-            ) from error
+
+        return read_tokenizer_file(path, WORDS_FORMAT, make)
 
     def __repr__(self) -> str:
         return f"WordTokenizer({self.name!r}, vocab_size={self.vocab_size:,})"
@@ -190,10 +186,10 @@ def join_words(words: list[str]) -> str:
     "Don't panic: it's only 3.14!"
     """
     signs = _as_opening_or_closing(words)
-    parts = words[:1]
+    text = "".join(words[:1])
     for place in range(1, len(words)):
-        parts += ["", words[place]] if _touch(words, signs, place) else [" ", words[place]]
-    return "".join(parts)
+        text += words[place] if _touch(words, signs, place) else f" {words[place]}"
+    return text
 
 
 def _as_opening_or_closing(words: list[str]) -> list[str]:
@@ -208,7 +204,7 @@ def _as_opening_or_closing(words: list[str]) -> list[str]:
             closes = is_open[word] or (word == "'" and following in _CLOSING)
             is_open[word] = not closes
             word = ")" if closes else "("
-        elif word in ".!?":
+        elif word in (".", "!", "?"):
             is_open["'"] = False
         behaviour.append(word)
     return behaviour
@@ -226,7 +222,7 @@ def _touch(words: list[str], signs: list[str], place: int) -> bool:
     if _HAN.match(left) or _HAN.match(right):
         return bool(_EAST_ASIAN.match(left) and _EAST_ASIAN.match(right))
     for middle in (place - 1, place):
-        around = words[middle - 1 : middle + 2 : 2] if middle else []
-        if words[middle] in _BETWEEN_WORDS and len(around) == 2:
+        if words[middle] in _BETWEEN_WORDS and 0 < middle < len(words) - 1:
+            around = words[middle - 1], words[middle + 1]
             return all(_STARTS_AS_WORD.match(word) for word in around)
     return False

@@ -9,11 +9,12 @@ import pytest
 import tiktoken
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 
-from llmlab.text import BPETokenizer, gpt2_tokenizer
+from llmlab.text import BPETokenizer, WordTokenizer, gpt2_tokenizer
 from llmlab.text.tokenizers import GPT2_PATTERN, token_to_bytes
 
-from .conftest import gpt2_files
+from .conftest import build, gpt2_files
 
 FAMILY = "👩\u200d👩\u200d👧"
 HARD = {
@@ -264,7 +265,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
         file.write('{"format": ')
         raise OSError("disk full")
 
-    monkeypatch.setattr("llmlab.text.tokenizers.json.dump", break_off)
+    monkeypatch.setattr("llmlab.text.files.json.dump", break_off)
     with pytest.raises(OSError, match="disk full"):
         small(pattern=r".").save(path)
     assert path.read_bytes() == before
@@ -319,3 +320,58 @@ def test_a_token_with_a_character_that_is_no_byte_is_refused(token):
 
 def test_loading_twice_gives_equal_tokenizers(gpt2):
     assert gpt2_tokenizer() == gpt2
+
+
+def test_the_bytes_of_the_tokens_stand_in_the_order_of_the_ids(tokenizer):
+    marks = set(tokenizer.special_tokens.values())
+    table = tokenizer.token_bytes
+    assert len(table) == tokenizer.vocab_size
+    for token_id, content in enumerate(table):
+        assert content == (b"" if token_id in marks else tokenizer.decode_bytes([token_id]))
+    for text in HARD.values():
+        ids = tokenizer.encode(text)
+        if max(ids, default=0) < tokenizer.vocab_size:
+            assert b"".join(table[token_id] for token_id in ids) == text.encode()
+
+
+@pytest.mark.parametrize("k", [0, 1, 500, 20_000])
+def test_the_first_merges_of_gpt2_are_those_of_an_oracle_with_no_more(gpt2, k):
+    merges, ids = gpt2_files()
+    rules = [rule.split(" ") for rule in merges.decode("utf-8").splitlines()[1:]][:k]
+    kept = {token for token in json.loads(ids) if len(token) == 1} | {"".join(r) for r in rules}
+    kept = sorted(kept, key=json.loads(ids).__getitem__)
+    oracle = build(
+        {token: number for number, token in enumerate(kept)},
+        [" ".join(rule) for rule in rules],
+        special=["<|endoftext|>"],
+        pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=False),
+    )
+    ours = gpt2.first_merges(k)
+    assert ours.n_merges == k
+    assert ours.vocab_size == 257 + k
+    for text in HARD.values():
+        if len(text) < 50_000:
+            assert ours.encode(text) == theirs(oracle, text)
+            assert ours.decode(ours.encode(text)) == text
+
+
+def test_all_merges_are_the_tokenizer_itself(tokenizer):
+    assert tokenizer.first_merges(tokenizer.n_merges) == tokenizer
+    none = tokenizer.first_merges(0)
+    assert none.n_merges == 0
+    assert none.special_tokens.keys() == tokenizer.special_tokens.keys()
+    for text in HARD.values():
+        assert len(none.encode(text)) == len(text.encode())
+        assert none.decode(none.encode(text)) == text
+
+
+@pytest.mark.parametrize("k", [-1, 50_001, 1.0, "1", None, True])
+def test_merges_that_there_are_not_are_refused(gpt2, k):
+    with pytest.raises(ValueError, match=rf"k={k!r} must be a whole number from 0 to 50,000"):
+        gpt2.first_merges(k)
+
+
+def test_a_file_of_words_is_sent_to_its_own_class(tmp_path):
+    WordTokenizer(["a"]).save(tmp_path / "words.json")
+    with pytest.raises(ValueError, match=r"holds a WordTokenizer; .*WordTokenizer\.load\(path\)$"):
+        BPETokenizer.load(tmp_path / "words.json")
