@@ -6,6 +6,7 @@ The packages, in the order in which text flows through them:
 ``llmlab.text``       text to token ids and back
 ``llmlab.model``      attention, the GPT, and pretrained weights
 ``llmlab.inference``  a model at work: generating, chatting, predicting the next token
+``llmlab.exercises``  exercises that check themselves and say what is wrong
 ``llmlab.viz``        pictures and widgets; they take plain arrays, strings and functions
 ``llmlab.device``     which device and number format to compute with
 ``llmlab.threads``    how torch's threads get along with other programs

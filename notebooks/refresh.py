@@ -3,8 +3,9 @@
 ``python notebooks/refresh.py`` does all of them, ``… refresh.py 01 04`` those two.
 
 Outputs and execution counts are kept, since the tests compare them; times and
-versions that would change with every run are left out. A notebook is rewritten only
-when all its cells ran.
+versions that would change with every run are left out. Exercise cells are written from
+`llmlab.exercises`, where they have their home. A notebook is rewritten only when all
+its cells ran.
 """
 
 import sys
@@ -14,6 +15,7 @@ import nbformat
 from nbclient import NotebookClient
 from tqdm import tqdm
 
+from llmlab.exercises.shelf import NOTEBOOKS, exercises
 from llmlab.threads import share_cores
 
 FOLDER = Path(__file__).parent
@@ -22,6 +24,7 @@ FOLDER = Path(__file__).parent
 def refresh(path: Path) -> None:
     """Run one notebook and write it back, whole or not at all."""
     notebook = nbformat.read(path, as_version=4)
+    write_exercises(notebook, path.stem)
     client = NotebookClient(
         notebook,
         timeout=900,
@@ -33,6 +36,17 @@ def refresh(path: Path) -> None:
     partial = path.with_suffix(".part")
     nbformat.write(notebook, partial)
     partial.replace(path)
+
+
+def write_exercises(notebook: nbformat.NotebookNode, stem: str) -> None:
+    """Put the prompts and the blank stubs of its exercises into a notebook's cells."""
+    cells = {cell.id: cell for cell in notebook.cells}
+    for module, notebook_of_module in NOTEBOOKS.items():
+        for exercise in exercises(module) if notebook_of_module == stem else ():
+            for cell_id, text in exercise.cells.items():
+                if cell_id not in cells:
+                    sys.exit(f"{stem} has no cell {cell_id!r} for {exercise.id}; add one")
+                cells[cell_id].source = text
 
 
 def normalise(notebook: nbformat.NotebookNode) -> None:

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "text": {"data"},
     "model": {"data", "device", "text"},
     "inference": {"data", "device", "text", "model"},
+    "exercises": {"data", "text", "model", "inference"},
     "doctor": {"data", "device", "text", "model", "inference"},
     "cli": {"data", "device", "text", "model", "inference", "doctor", "threads"},
     "__main__": {"cli"},
@@ -91,7 +92,7 @@ def test_importing_loads_nothing_heavy(module):
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("part", ["text", "model", "inference", "viz"])
+@pytest.mark.parametrize("part", ["text", "model", "inference", "exercises", "viz"])
 def test_what_a_part_promises_it_has(part):
     module = __import__(f"llmlab.{part}", fromlist=["__all__"])
     for name in module.__all__:

@@ -6,6 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from llmlab.exercises.shelf import NOTEBOOKS as NOTEBOOK_OF
+from llmlab.exercises.shelf import exercises
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -67,7 +70,7 @@ def test_pictures_are_described_in_words(notebook):
 
 
 def public_names():
-    packages = ("data", "text", "model", "inference", "viz")
+    packages = ("data", "text", "model", "inference", "viz", "exercises")
     modules = [importlib.import_module(f"llmlab.{package}") for package in packages]
     return {name for module in modules for name in module.__all__}
 
@@ -80,3 +83,29 @@ def test_no_name_of_the_package_is_defined_again(notebook):
                 defined.add(node.name)
     assert not defined & public_names()
     assert all(name.startswith(("my_", "My")) for name in defined)
+
+
+def module_of(path):
+    """The module that holds a notebook's exercises."""
+    return next(module for module, stem in NOTEBOOK_OF.items() if stem == path.stem)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_exercise_cells_are_the_stubs(path):
+    expected = {}
+    for exercise in exercises(module_of(path)):
+        expected |= exercise.cells
+    cells = nbformat.read(path, as_version=4).cells
+    found = {cell.id: cell.source for cell in cells if cell.id.startswith("exercise-")}
+    assert list(found) == list(expected)
+    assert found == expected
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_exercises_come_blank(path):
+    cells = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+    names = [list(exercise.cells)[1] for exercise in exercises(module_of(path))]
+    assert len(names) >= 3
+    for name in names:
+        (output,) = cells[name].outputs
+        assert "not attempted yet" in output.data["text/plain"]

@@ -1,0 +1,196 @@
+"""Where an answer differs from what is expected, in words; and how values are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-6  # how far apart two numbers may be: single precision and some room
+_LONGEST = 300  # characters of one written value
+
+
+def difference(expected: Any, given: Any) -> str | None:
+    """Say in words how a result differs from the expected one, or ``None`` if it does not.
+
+    Numbers may differ by rounding; a list and a tuple, or an array and a tensor of the same
+    numbers, count as equal.
+
+    >>> difference([1, 2], [1, 3])
+    'at place 1, 3 is given and 2 expected'
+    >>> difference(0.5, 0.5000001)
+    """
+    if given is None and expected is not None:
+        return "your function returns None; is a return missing?"
+    if given is ... and expected is not ...:
+        return "there is still a ... in your answer"
+    expected, given = _plain(expected), _plain(given)
+    if isinstance(expected, str):
+        return _of_texts(expected, given)
+    if isinstance(expected, bool | np.bool_):
+        same = isinstance(given, bool | np.bool_) and given == expected
+        return None if same else f"{expected} is expected"
+    if isinstance(expected, Real):
+        return _of_numbers(expected, given)
+    if isinstance(expected, np.ndarray):
+        return _of_arrays(expected, given)
+    if isinstance(expected, Mapping):
+        return _of_mappings(expected, given)
+    if isinstance(expected, Set):
+        return _of_sets(expected, given)
+    if isinstance(expected, Sequence) and not isinstance(expected, bytes):
+        return _of_sequences(expected, given)
+    return None if _equal(expected, given) else "the result is another one"
+
+
+def _plain(value: Any) -> Any:
+    """Tensors become arrays, and arrays and tensors of a single number become that number."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def _kind(value: Any) -> str:
+    names = {"ndarray": "an array", "int": "a whole number", "float": "a number", "str": "a text"}
+    name = type(value).__name__
+    if isinstance(value, np.generic):
+        return "a number"
+    return names.get(name, f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}")
+
+
+def _of_texts(expected: str, given: Any) -> str | None:
+    if not isinstance(given, str):
+        return f"a text is expected, and {_kind(given)} is given"
+    if given == expected:
+        return None
+    pairs = zip(expected, given, strict=False)
+    at = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(given)))
+    return f"the texts differ from character {at} on"
+
+
+def _of_numbers(expected: Real, given: Any) -> str | None:
+    if isinstance(given, bool | np.bool_) or not isinstance(given, Real):
+        if isinstance(given, np.ndarray):
+            return f"one number is expected, and an array of shape {given.shape} is given"
+        return f"a number is expected, and {_kind(given)} is given"
+    if given != given and expected == expected:  # nan is the one number unequal to itself
+        return "the result is nan, not a number: was there a division by zero, or the log of one?"
+    return None if _close(expected, given) else f"{write(expected)} is expected"
+
+
+def _close(expected: Any, given: Any) -> bool:
+    if expected == given or (expected != expected and given != given):  # equal, or both nan
+        return True
+    if isinstance(expected, Integral) and isinstance(given, Integral):
+        return False
+    try:
+        return math.isclose(expected, given, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    except OverflowError:  # a whole number too large to be a float
+        return False
+
+
+def _of_arrays(expected: np.ndarray, given: Any) -> str | None:
+    if isinstance(given, list | tuple):
+        try:
+            given = np.asarray([_plain(item) for item in given])
+        except (ValueError, TypeError):
+            return "the rows of the result are not all of the same length"
+    if not isinstance(given, np.ndarray):
+        given = _kind(given)
+        return f"an array of shape {expected.shape} is expected, and {given} is given"
+    if given.shape != expected.shape:
+        return f"the result has shape {given.shape}, and {expected.shape} is expected"
+    if given.dtype.kind not in "biufc":
+        return "the result holds something other than numbers"
+    if np.isnan(given).any() and not np.isnan(expected).any():
+        return "the result holds nan (not a number): was there a division by zero?"
+    wrong = np.argwhere(~np.isclose(given, expected, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True))
+    if not len(wrong):
+        return None
+    place = tuple(int(n) for n in wrong[0])
+    at = place[0] if len(place) == 1 else place
+    more = f" ({len(wrong):,} of {expected.size:,} numbers differ)" if len(wrong) > 1 else ""
+    return (
+        f"at place {at}, {write(given[place])} is given and {write(expected[place])} expected{more}"
+    )
+
+
+def _of_mappings(expected: Mapping, given: Any) -> str | None:
+    if not isinstance(given, Mapping):
+        return f"a dictionary is expected, and {_kind(given)} is given"
+    for key in expected:
+        if key not in given:
+            return f"the key {write(key)} is missing"
+    for key in given:
+        if key not in expected:
+            return f"the key {write(key)} should not be there"
+    for key, value in expected.items():
+        if found := difference(value, given[key]):
+            return f"under the key {write(key)}: {found}"
+    return None
+
+
+def _of_sets(expected: Set, given: Any) -> str | None:
+    if not isinstance(given, Set):
+        return f"a set is expected, and {_kind(given)} is given"
+    for missing in expected - given:
+        return f"{write(missing)} is missing"
+    for extra in given - expected:
+        return f"{write(extra)} should not be there"
+    return None
+
+
+def _of_sequences(expected: Sequence, given: Any) -> str | None:
+    if isinstance(given, np.ndarray):
+        given = list(given)
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        return f"a {type(expected).__name__} is expected, and {_kind(given)} is given"
+    for place, (one, other) in enumerate(zip(expected, given, strict=False)):
+        if difference(one, other):
+            return f"at place {place}, {write(other)} is given and {write(one)} expected"
+    if len(given) != len(expected):
+        return f"{len(given)} items are given, and {len(expected)} expected"
+    return None
+
+
+def _equal(expected: Any, given: Any) -> bool:
+    try:
+        return bool(expected == given)
+    except Exception:  # whatever the learner's type does when it is compared
+        return False
+
+
+def write(value: Any) -> str:
+    """Write a value for a person: numbers to 4 digits, arrays and tensors as lists, none too long.
+
+    >>> write(1 / 3), write(np.array([[1.0, 0.25]])), write("a" * 400)[-3:]
+    ('0.3333', '[[1, 0.25]]', "aa…")
+    """
+    try:
+        text = _written(value)
+    except Exception:  # a learner's object whose repr fails
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _written(value: Any) -> str:
+    value = _plain(value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist() if value.size <= 200 else [*value.ravel()[:200].tolist(), ...]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_written, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, dict):
+        pairs = (f"{_written(key)}: {_written(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if callable(value) and hasattr(value, "__name__"):
+        return value.__name__
+    return "..." if value is ... else repr(value)

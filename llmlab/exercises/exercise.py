@@ -1,0 +1,136 @@
+"""What an exercise is made of: everything about it in one place.
+
+A module of exercises belongs to one notebook. Each exercise in it is an `Exercise` with its text,
+followed by its functions: the reference, how to draw inputs, and what people get wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from llmlab.exercises.comparing import difference
+
+Arguments = tuple[Any, ...]
+
+
+@dataclass(eq=False)
+class Exercise:
+    """One function for the learner to write, and all that is needed to teach and to judge it.
+
+    `id` is ``"module.name"``. `prompt` is markdown, `stub` the code that the notebook shows, with
+    ``...`` where the learner's code goes, `hints` are given one at a time. `fixed` lists
+    argument tuples, the smallest and most telling first. An answer is right when its result
+    equals the reference's, or, if `judge` is given, when ``judge(given, *arguments)``
+    returns no message. `seconds` is the time allowed for one check, `n_fresh` the number of
+    random inputs in it.
+    """
+
+    id: str
+    _: KW_ONLY
+    prompt: str
+    stub: str
+    hints: Sequence[str]
+    fixed: Sequence[Arguments] = ((),)
+    judge: Callable[..., str | None] | None = None
+    seconds: float = 5.0
+    n_fresh: int = 40
+    answer: Callable[..., Any] = field(init=False, repr=False)
+    draw: Callable[[np.random.Generator, int], Arguments] | None = field(init=False, default=None)
+    wrong_answers: list[tuple[Callable[..., Any], str]] = field(init=False, default_factory=list)
+    laws: list[Callable[..., str | None]] = field(init=False, default_factory=list)
+
+    def reference(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorate the model answer; its name is the name that the learner's function has."""
+        self.answer = function
+        return function
+
+    def fresh(self, function: Callable[..., Arguments]) -> Callable[..., Arguments]:
+        """Decorate ``(rng, size) -> arguments``, which draws a random input of size 1 to 8."""
+        self.draw = function
+        return function
+
+    def wrong(self, hint: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorate an answer that people really give, with what they should be told."""
+
+        def remember(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.wrong_answers.append((function, hint))
+            return function
+
+        return remember
+
+    def law(self, function: Callable[..., str | None]) -> Callable[..., str | None]:
+        """Decorate ``(given, *arguments) -> message or None``: what any right result fulfils."""
+        self.laws.append(function)
+        return function
+
+    @property
+    def name(self) -> str:
+        """What the learner's function is called."""
+        return self.answer.__name__
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """Its two cells in the notebook, markdown and code, by their ids."""
+        cell_id = "exercise-" + self.id.partition(".")[2].replace("_", "-")
+        call = f'check("{self.id}", {self.name})'
+        return {
+            f"{cell_id}-prompt": self.prompt.strip(),
+            cell_id: f"{self.stub.strip()}\n\n\n{call}",
+        }
+
+    @property
+    def solution(self) -> str:
+        """The source of the reference, without its decorator."""
+        source = textwrap.dedent(inspect.getsource(self.answer))
+        first = ast.parse(source).body[0].lineno  # of the def: decorators stand above it
+        return "\n".join(source.splitlines()[first - 1 :])
+
+    def inputs(self, rng: np.random.Generator) -> list[Arguments]:
+        """Make the inputs of one check: the fixed ones, then random ones of growing size."""
+        if self.draw is None:
+            return list(self.fixed)
+        sizes = [1 + 8 * n // self.n_fresh for n in range(self.n_fresh)]
+        return [*self.fixed, *(self.draw(rng, size) for size in sizes)]
+
+    def verdict(self, expected: object, given: object, arguments: Arguments) -> str | None:
+        """Say what is wrong with a result, or nothing."""
+        if self.judge is not None:
+            return self.judge(given, *arguments)
+        return difference(expected, given)
+
+    def is_blank(self, answer: object) -> bool:
+        """Whether an answer is still the stub, apart from spaces and comments."""
+        if answer is None or answer is ...:
+            return True
+        code = getattr(answer, "__code__", None)
+        if code is None:
+            return False
+        blank = _find(compile(self.stub, "stub", "exec"), code.co_name)
+        return blank is not None and _same_code(blank, code)
+
+
+def _find(code: CodeType, name: str) -> CodeType | None:
+    found = (const for const in code.co_consts if isinstance(const, CodeType))
+    return next((const for const in found if const.co_name == name), None)
+
+
+def _same_code(one: CodeType, other: CodeType) -> bool:
+    """Compare what two functions do; where they stand in a file does not matter."""
+    if (one.co_code, one.co_names, one.co_varnames) != (
+        other.co_code,
+        other.co_names,
+        other.co_varnames,
+    ):
+        return False
+    return len(one.co_consts) == len(other.co_consts) and all(
+        _same_code(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else a == b
+        for a, b in zip(one.co_consts, other.co_consts, strict=True)
+    )

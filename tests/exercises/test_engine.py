@@ -1,0 +1,352 @@
+"""check, hint, solution and progress on a toy: what they say, and that nothing stops them."""
+
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from llmlab.exercises import check, checking, hint, progress, shelf, solution
+from llmlab.exercises.checking import judge
+from llmlab.exercises.exercise import Exercise
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def double():
+    """Double every number of a list."""
+    exercise = Exercise(
+        "toys.double",
+        prompt="**1. Double.**",
+        stub='def my_double(numbers):\n    """Double them."""\n    return ...\n',
+        hints=("Think.", "Multiply by two."),
+        fixed=(([],), ([1],), ([2, 3],)),
+        seconds=60,
+    )
+
+    @exercise.reference
+    def my_double(numbers):
+        return [2 * number for number in numbers]
+
+    @exercise.fresh
+    def numbers(rng, size):
+        return ([int(n) for n in rng.integers(0, 100, size)],)
+
+    @exercise.wrong("You square them.")
+    def squares(numbers):
+        return [number**2 for number in numbers]
+
+    @exercise.wrong("You take the first only.")
+    def first(numbers):
+        return [2 * numbers[0]]
+
+    @exercise.wrong("You change the list.")
+    def in_place(numbers):
+        for place, number in enumerate(numbers):
+            numbers[place] = 2 * number
+        return numbers
+
+    @exercise.law
+    def all_even(given, numbers):
+        return "Doubles are even." if any(n % 2 for n in given) else None
+
+    return exercise
+
+
+@pytest.fixture
+def shelf_with(monkeypatch, double):
+    """`check` finds the toy, and the session begins anew."""
+    monkeypatch.setattr(shelf, "NOTEBOOKS", {"toys": "00_toys"})
+    monkeypatch.setattr(shelf, "exercises", lambda module: (double,))
+    for memory in ("_attempts", "_passed_at", "_hints_given"):
+        monkeypatch.setattr(checking, memory, {})
+    return double
+
+
+def judged(exercise, answer):
+    return judge(exercise, answer, np.random.default_rng(0))
+
+
+def test_a_right_answer_passes_in_any_form(double):
+    assert judged(double, lambda numbers: [n + n for n in numbers]).passed
+    assert judged(double, lambda numbers: tuple(n + n for n in numbers)).passed
+    assert judged(double, lambda numbers: np.array(numbers) * 2).passed
+    assert judged(double, lambda numbers: [n * 2.0000001 for n in numbers]).passed
+
+
+def test_a_known_mistake_gets_its_hint_with_the_smallest_input(double):
+    result = judged(double, lambda numbers: [n * n for n in numbers])
+    assert result.text == "You square them."
+    assert result.details == [("with", "numbers = [1]"), ("expected", "[2]"), ("given", "[1]")]
+
+
+def test_raising_where_the_known_mistake_raises_is_the_same_mistake(double):
+    def answer(numbers):
+        return [numbers[0] + numbers[0]]
+
+    assert judged(double, answer).text == "You take the first only."
+
+
+def test_a_mistake_is_only_known_when_it_explains_everything(double):
+    def answer(numbers):
+        return [n**2 if n < 50 else 0 for n in numbers]
+
+    result = judged(double, answer)
+    assert result.status == "not yet"
+    assert result.text.startswith("Doubles are even.\n")
+
+
+def test_without_any_diagnosis_the_difference_is_told(double):
+    result = judged(double, lambda numbers: [2 * n + 2 * (n > 90) for n in numbers])
+    assert "is given and" in result.text
+    assert len(result.details[0][1]) < 40
+
+
+def test_changing_the_argument_is_told(double):
+    def answer(numbers):
+        doubled = [2 * n for n in numbers]
+        numbers.append(1)
+        return doubled
+
+    assert "changes numbers" in judged(double, answer).text
+    assert judged(double, double.wrong_answers[2][0]).text == "You change the list."
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda numbers: None, "is a return missing?"),
+        (lambda numbers: ..., "still a ..."),
+        (lambda numbers: "text", "A list is expected, and a text is given"),
+        (lambda numbers: 7, "A list is expected, and a whole number is given"),
+        (lambda numbers: (n for n in numbers), "a generator is given"),
+        (lambda numbers: [*numbers, 1], "items are given"),
+        (lambda numbers: 1 / 0, "ZeroDivisionError"),
+        (lambda: 1, "has to take (numbers), and takes ()"),
+        (lambda numbers, more: 1, "has to take (numbers), and takes (numbers, more)"),
+        ([2], "got [2]"),
+        (7, "without brackets after my_double"),
+    ],
+)
+def test_other_mistakes_are_told_in_words(double, answer, words):
+    result = judged(double, answer)
+    assert result.status == "not yet"
+    assert words in repr(result)
+
+
+def test_the_line_that_raised_is_shown(double):
+    def answer(numbers):
+        total = 0
+        return total / total
+
+    assert "return total / total" in judged(double, answer).text
+
+
+@pytest.mark.parametrize("answer", [None, ..., "stub"])
+def test_blank_is_not_attempted(double, answer):
+    if answer == "stub":
+        names = {}
+        exec("# a comment of the learner\n\n" + double.stub.replace("...", "...  # here"), names)
+        answer = names["my_double"]
+    assert judged(double, answer).status == "not attempted"
+
+
+def test_an_attempt_that_returns_nothing_is_an_attempt(double):
+    names = {}
+    exec(double.stub.replace("return ...", "numbers = [2 * n for n in numbers]"), names)
+    assert judged(double, names["my_double"]).status == "not yet"
+
+
+def endless(numbers):
+    while True:
+        pass
+
+
+def stubborn(numbers):
+    while True:
+        try:  # noqa: SIM105 - learners write that
+            len(numbers)
+        except:  # noqa: E722
+            pass
+
+
+def printing(numbers):
+    while True:
+        print("again")
+
+
+def growing(numbers):
+    for number in numbers:
+        numbers.append(number)
+    return 1 if numbers else endless(numbers)
+
+
+@pytest.mark.parametrize("answer", [endless, stubborn, printing, growing])
+def test_an_endless_loop_is_stopped(double, answer):
+    double.seconds = 0.3
+    before = sys.stdout
+    result = judged(double, answer)
+    assert result.status == "not yet"
+    assert "still running" in result.text
+    assert "restart" not in result.text
+    assert len(repr(result)) < 1000
+    assert sys.stdout is before
+
+
+def test_what_cannot_be_stopped_is_left_behind(double, monkeypatch):
+    from llmlab.exercises import running
+
+    monkeypatch.setattr(running, "_GRACE", 0.2)
+    double.seconds = 0.2
+    result = judged(double, lambda numbers: time.sleep(2))
+    assert "restart the kernel" in result.text
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), RecursionError("deep")]
+)
+def test_whatever_it_raises_becomes_a_card(double, error):
+    def answer(numbers):
+        raise error
+
+    assert type(error).__name__ in judged(double, answer).text
+
+
+def test_an_exception_that_cannot_be_shown(double):
+    class RudeError(Exception):
+        def __str__(self):
+            raise ValueError("no")
+
+    def answer(numbers):
+        raise RudeError
+
+    assert "RudeError" in judged(double, answer).text
+
+
+def test_a_result_that_cannot_be_compared_or_shown(double):
+    class Rude:
+        def __eq__(self, other):
+            raise ValueError("no")
+
+        __hash__ = None
+
+        def __repr__(self):
+            raise ValueError("no")
+
+    assert judged(double, lambda numbers: [Rude() for _ in numbers]).status == "not yet"
+    assert judged(double, lambda numbers: Rude()).status == "not yet"
+
+
+def test_what_it_prints_is_shown_with_the_case_and_nowhere_else(double, capsys):
+    def answer(numbers):
+        print("numbers are", numbers)
+        return []
+
+    result = judged(double, answer)
+    assert ("printed", "numbers are [1]") in result.details
+    assert capsys.readouterr().out == ""
+
+
+def test_the_card_is_stable_text_and_escaped_html(double):
+    result = judged(double, lambda numbers: [HOSTILE])
+    assert HOSTILE in repr(result)
+    html = result._repr_html_()
+    assert "<img" not in html
+    assert "&lt;img" in html
+    assert 'role="status"' in html
+    assert html.count("<div") == html.count("</div>")
+    assert repr(judged(double, lambda numbers: [HOSTILE])) == repr(result)
+
+
+def test_states_differ_by_a_word_and_a_sign(double):
+    cards = [judged(double, answer) for answer in (double.answer, None, lambda numbers: 0)]
+    assert [repr(card).splitlines()[0] for card in cards] == [
+        "✓ toys.double: passed",
+        "○ toys.double: not attempted yet",
+        "✗ toys.double: not yet",
+    ]
+    assert [bool(card) for card in cards] == [True, False, False]
+
+
+def test_ctrl_c_stops_the_check(double, monkeypatch):
+    from llmlab.exercises import running
+
+    def interrupt(thread, seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_wait", interrupt)
+    assert "You stopped the check" in judged(double, endless).text
+
+
+def test_hints_come_one_at_a_time(shelf_with):
+    assert [hint("toys.double").text.splitlines()[0] for _ in range(3)] == [
+        "Think.",
+        "Multiply by two.",
+        "Multiply by two.",
+    ]
+    assert "1 of 2" not in repr(hint("toys.double"))
+    assert 'solution("toys.double")' in repr(hint("toys.double"))
+
+
+def test_the_solution_is_code_that_runs(shelf_with):
+    names = {}
+    exec(repr(solution("toys.double")), names)
+    assert names["my_double"]([3]) == [6]
+    assert "@" not in repr(solution("toys.double"))
+
+
+def test_progress_remembers_attempts_and_passes(shelf_with):
+    assert "not attempted" in repr(progress())
+    check("toys.double", None)
+    assert "not attempted" in repr(progress())
+    check("toys.double", lambda numbers: 0)
+    assert "not yet, 1 try" in repr(progress())
+    check("toys.double", shelf_with.answer)
+    check("toys.double", lambda numbers: 0)
+    assert "passed at try 2" in repr(progress())
+    assert "1 of 1" in progress()._repr_html_()
+
+
+@pytest.mark.parametrize("id", ["toys.doubel", "nothing.like.it", "", None, 7, "toys"])
+@pytest.mark.parametrize("ask", [lambda id: check(id, None), hint, solution])
+def test_an_unknown_id_gets_a_card(shelf_with, id, ask):
+    text = repr(ask(id))
+    assert "no exercise" in text
+    assert "toys.double" in text
+
+
+def test_random_inputs_differ_from_check_to_check(double):
+    drawn = [double.inputs(np.random.default_rng())[3:] for _ in range(2)]
+    assert drawn[0] != drawn[1]
+    assert {len(arguments[0]) for arguments in drawn[0]} == set(range(1, 9))
+
+
+def test_a_mistake_that_only_random_inputs_show_is_found(double):
+    result = judged(double, lambda numbers: [2 * n for n in numbers] if len(numbers) < 7 else [])
+    assert result.status == "not yet"
+    assert len(result.details[0][1]) < 50
+
+
+def test_tensors_and_gradients_work_in_an_answer():
+    exercise = Exercise(
+        "toys.slope",
+        prompt="**1.**",
+        stub="def my_slope(x):\n    return ...",
+        hints=("a", "b"),
+        fixed=((torch.tensor([1.0, 2.0]),),),
+        seconds=60,
+    )
+
+    @exercise.reference
+    def my_slope(x):
+        return 2 * x
+
+    def answer(x):
+        x.requires_grad_()
+        (x**2).sum().backward()
+        return x.grad
+
+    assert judged(exercise, answer).passed
+    assert "shape" in judged(exercise, lambda x: x.sum()[None]).text
