@@ -1,5 +1,6 @@
 """Pictures and widgets: they take plain arrays, strings and functions, never a model.
 
+``EmbeddingMap`` words on the plane that shows most of how they differ (embedding_map)
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
 ``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
 ``bars``         numbers by name as horizontal bars (plots)
@@ -11,13 +12,14 @@ A name is loaded when it is first asked for, so importing this package is quick.
 from importlib import import_module
 
 _HOMES = {
+    "EmbeddingMap": "embedding_map",
     "NextToken": "next_token",
     "TokenStrip": "token_strip",
     "bars": "plots",
     "points": "plots",
 }
 
-__all__ = ["NextToken", "TokenStrip", "bars", "points"]
+__all__ = ["EmbeddingMap", "NextToken", "TokenStrip", "bars", "points"]
 
 
 def __getattr__(name: str):
