@@ -1,4 +1,4 @@
-"""Run the benchmarks and write their table: ``python benchmarks [loading decoding keystroke]``."""
+"""Run the benchmarks and write their table: ``python benchmarks [loading bpe decoding keystroke]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from llmlab.threads import share_cores
 
-NAMES = ("loading", "decoding", "keystroke")
+NAMES = ("loading", "bpe", "decoding", "keystroke")
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
