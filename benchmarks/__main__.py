@@ -1,4 +1,4 @@
-"""Run the benchmarks and write their table: ``python benchmarks [loading bpe decoding keystroke]``."""
+"""Run the benchmarks and write their table: ``python benchmarks [loading bpe …]``."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def _as_opening_or_closing(words: list[str]) -> list[str]:
     closes when one is open in its sentence or when a sign or nothing follows it.
     """
     behaviour, is_open = [], {'"': False, "'": False}
-    for word, following in zip(words, [*words[1:], "."], strict=True):
+    for word, following in zip(words, [*words, "."][1:], strict=True):
         if word in is_open:
             closes = is_open[word] or (word == "'" and following in _CLOSING)
             is_open[word] = not closes
