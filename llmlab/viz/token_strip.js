@@ -12,10 +12,13 @@ const TELL_MS = 250; // Python hears of a text or a number of merges after such 
 const SPOKEN_MS = 700; // a screen reader is told of the newest numbers at most this often
 const SHOWN_STEPS = 8; // of how a token was put together
 const NEVER = 2 ** 32 - 1;
+// Okabe and Ito's colours, less black and the darker blue; token_strip.py has the same.
 const COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00"];
+const TINT = "61"; // the share of the colour inside a box, 38 percent, as the end of a hex colour
 
 const ROW_PX = 42; // a row of boxes with the gap below it
 const STRIP_PX = 10 * ROW_PX; // a strip of more rows scrolls
+const SHOWN_ROWS = STRIP_PX / ROW_PX + 1; // the first and the last in part
 const GAP_PX = 3;
 const SIDES_PX = 10; // padding and border of a box, both sides together
 
@@ -480,6 +483,10 @@ function element(tag, attributes = {}, ...children) {
   return node;
 }
 
+const SYSTEM = ["(forced-colors: active)", "(prefers-color-scheme: dark)"].map(
+  (query) => globalThis.matchMedia?.(query),
+);
+
 // JupyterLab takes arrow keys, Enter and letters for itself unless the focused element says so.
 const FOCUSABLE = { "data-lm-suppress-shortcuts": "true" };
 let views = 0;
@@ -493,11 +500,9 @@ function drawn(bytes) {
 class View {
   constructor(session, el) {
     this.session = session;
-    this.name = `llmlab-token-strip-${++views}`;
     this.shownText = null;
-    this.boxes = [];
     this.widths = new Map(); // of characters
-    this.labelWidths = new Map(); // of tokens by their bytes
+    this.tokens = new Map(); // what boxes show, by the bytes of a token
     this.room = this.top = 0;
     this.place = null; // the byte of the text whose token is chosen
     this.hovered = -1;
@@ -509,7 +514,15 @@ class View {
     this.number = element("input", { type: "number", min: 0, max: merges, step: 1, ...FOCUSABLE });
     this.number.setAttribute("aria-label", "Number of merges");
     this.summary = element("p", { class: "lm-summary" });
-    this.sheet = element("div", { class: "lm-sheet", role: "none" });
+    this.canvas = element("canvas", { "aria-hidden": "true" });
+    this.pen = this.canvas.getContext("2d");
+    this.sheet = element("div", { class: "lm-sheet", role: "none" }, this.canvas);
+    this.option = element("div", {
+      class: "lm-spoken",
+      role: "option",
+      "aria-selected": "true",
+      id: `llmlab-token-${++views}`,
+    });
     this.strip = element(
       "div",
       {
@@ -520,6 +533,7 @@ class View {
         ...FOCUSABLE,
       },
       this.sheet,
+      this.option,
     );
     this.details = element("div", { class: "lm-details" });
     this.live = element("p", { class: "lm-spoken", "aria-live": "polite" });
@@ -547,10 +561,18 @@ class View {
     this.watcher = new ResizeObserver(([{ contentRect }]) => {
       if (contentRect.width === this.room) return;
       this.room = contentRect.width;
-      this.measureFont();
+      this.readStyle();
       this.draw();
     });
     this.watcher.observe(this.sheet);
+    this.onTheme = () => {
+      this.readStyle();
+      this.draw();
+    };
+    this.themes = new MutationObserver(this.onTheme);
+    const attributeFilter = ["data-jp-theme-name", "data-jp-theme-light"];
+    this.themes.observe(document.body, { attributeFilter });
+    for (const query of SYSTEM) query.addEventListener("change", this.onTheme);
     this.draw();
   }
 
@@ -577,16 +599,15 @@ class View {
     slider.addEventListener("change", () => (this.typing = false));
     strip.addEventListener("scroll", () => {
       this.top = strip.scrollTop;
-      this.drawBoxes();
+      this.paint();
     });
     strip.addEventListener("keydown", (event) => this.walk(event));
     strip.addEventListener("focus", () => {
       if (strip.matches(":focus-visible")) this.choose(Math.max(0, this.chosen));
     });
-    const indexOf = (event) => event.target.closest?.("[role=option]")?.index ?? -1;
-    strip.addEventListener("pointerover", (event) => this.hover(indexOf(event)));
-    strip.addEventListener("pointerleave", () => this.hover(-1));
-    strip.addEventListener("click", (event) => this.choose(indexOf(event)));
+    this.canvas.addEventListener("pointermove", (event) => this.hover(this.boxAt(event)));
+    this.canvas.addEventListener("pointerleave", () => this.hover(-1));
+    this.canvas.addEventListener("click", (event) => this.choose(this.boxAt(event)));
   }
 
   get chosen() {
@@ -601,7 +622,13 @@ class View {
       this.scrollTo(Math.min(top, Math.max(this.top, top + ROW_PX - STRIP_PX)));
       this.live.textContent = session.say(index);
     }
-    this.drawBoxes();
+    this.show();
+  }
+
+  /** The text and the widths stand; only which token is chosen, or pointed at, may be new. */
+  show() {
+    this.nameChosen();
+    this.paint();
     this.drawDetails();
   }
 
@@ -614,7 +641,7 @@ class View {
   hover(index) {
     if (index === this.hovered) return;
     this.hovered = index;
-    this.drawDetails();
+    this.show();
   }
 
   walk(event) {
@@ -667,8 +694,7 @@ class View {
     }
     this.hovered = -1; // the box under the pointer is another one now
     this.arrange();
-    this.drawBoxes();
-    this.drawDetails();
+    this.show();
     const detail = { merges: session.merges, tokens: session.ids.length };
     this.root.dispatchEvent(new CustomEvent("llmlab:drawn", { bubbles: true, detail }));
   }
@@ -681,31 +707,27 @@ class View {
     }, SPOKEN_MS);
   }
 
-  measureFont() {
-    const style = getComputedStyle(this.strip);
-    const font = `14px ${style.fontFamily}`;
-    if (font === this.font) return;
-    this.font = font;
-    this.pen ??= document.createElement("canvas").getContext("2d");
-    this.pen.font = font;
-    this.widths.clear();
-    this.labelWidths.clear();
-    this.digitWidth = (this.pen.measureText("0").width * 11) / 14;
+  /** What a box shows, whether it stands for something unseen, and its width. */
+  known(bytes) {
+    let found = this.tokens.get(bytes);
+    if (found === undefined) {
+      const parts = pieces(bytes);
+      const label = parts.map(({ text }) => text).join("");
+      const unseen = parts.some(({ text, mark }) => mark && text !== "␣");
+      this.tokens.set(bytes, (found = { label, unseen, width: this.widthOf(label) }));
+    }
+    return found;
   }
 
   /** Character by character: joined ones are narrower, so a box is never too small. */
-  widthOf(bytes) {
-    let width = this.labelWidths.get(bytes);
-    if (width === undefined) {
-      width = 0;
-      for (const character of label(bytes)) {
-        let one = this.widths.get(character);
-        if (one === undefined) {
-          this.widths.set(character, (one = this.pen.measureText(character).width));
-        }
-        width += one;
+  widthOf(label) {
+    let width = 0;
+    for (const character of label) {
+      let one = this.widths.get(character);
+      if (one === undefined) {
+        this.widths.set(character, (one = this.pen.measureText(character).width));
       }
-      this.labelWidths.set(bytes, width);
+      width += one;
     }
     return width;
   }
@@ -715,11 +737,13 @@ class View {
     const { session } = this;
     const n = session.ids.length;
     this.boxWidths = new Array(n);
+    this.looks = new Array(n);
     const breaks = new Array(n);
     for (let i = 0; i < n; i++) {
       const token = session.token(i);
       const digits = String(session.ids[i]).length * this.digitWidth;
-      const width = Math.ceil(Math.max(this.widthOf(token), digits) + SIDES_PX);
+      this.looks[i] = this.known(token);
+      const width = Math.ceil(Math.max(this.looks[i].width, digits) + SIDES_PX);
       this.boxWidths[i] = Math.min(width, this.room);
       breaks[i] = token.charCodeAt(token.length - 1) === 10;
     }
@@ -730,60 +754,115 @@ class View {
     this.mirrored = RIGHT_TO_LEFT.test(session.merged.shown);
   }
 
-  /** Boxes for the rows in sight; they are made once and refilled. */
-  drawBoxes() {
+  /** The rows in sight. A canvas, because the page would need three times as long for elements. */
+  paint() {
     if (!this.font) return;
-    const { rows } = this.layout;
-    const first = rows[Math.floor(this.top / ROW_PX)] ?? 0;
-    const end = rows[Math.ceil((this.top + STRIP_PX) / ROW_PX) + 1] ?? this.session.ids.length;
-    const { chosen } = this;
-    const shown = end - first;
-    while (this.boxes.length < shown) this.boxes.push(this.newBox());
-    for (let j = 0; j < shown; j++) this.fill(this.boxes[j], first + j, first + j === chosen);
-    for (const box of this.boxes.splice(shown)) box.node.remove();
-    const active = chosen >= first && chosen < end ? this.boxes[chosen - first].node.id : "";
-    if (active) this.strip.setAttribute("aria-activedescendant", active);
-    else this.strip.removeAttribute("aria-activedescendant");
+    const { pen, session, boxWidths, chosen, hovered } = this;
+    const { ids } = session;
+    const { rows, left, rowOf } = this.layout;
+    const height = Math.min(STRIP_PX, Math.max(1, rows.length) * ROW_PX);
+    this.resize(this.room, height);
+    pen.clearRect(0, 0, this.room, height);
+    const row = Math.floor(this.top / ROW_PX);
+    const first = rows[row] ?? 0;
+    const end = rows[row + SHOWN_ROWS] ?? ids.length;
+    const { ink, fills, edges } = this.style;
+    const [x, y] = [new Array(end - first), new Array(end - first)];
+    pen.lineWidth = 1;
+    for (let i = first; i < end; i++) {
+      const start = this.mirrored ? this.room - left[i] - boxWidths[i] : left[i];
+      const [width, tall] = [boxWidths[i] - 1, ROW_PX - GAP_PX - 1];
+      const over = rowOf[i] * ROW_PX - this.top;
+      x[i - first] = start + boxWidths[i] / 2;
+      y[i - first] = over;
+      pen.fillStyle = fills[session.colours[i]];
+      pen.fillRect(start + 0.5, over + 0.5, width, tall);
+      pen.strokeStyle = edges[session.colours[i]];
+      pen.strokeRect(start + 0.5, over + 0.5, width, tall);
+      if (i !== chosen && i !== hovered) continue;
+      pen.strokeStyle = ink;
+      pen.lineWidth = i === chosen ? 3 : 1;
+      pen.strokeRect(start + 1.5, over + 1.5, width - 2, tall - 2);
+      pen.lineWidth = 1;
+    }
+    pen.fillStyle = ink;
+    pen.textAlign = "center";
+    pen.direction = "ltr";
+    const tokens = this.looks.slice(first, end);
+    // Changing the font takes long, so once for each.
+    for (const slanted of [false, true]) {
+      pen.font = slanted ? `italic ${this.font}` : this.font;
+      tokens.forEach((token, j) => {
+        if (token.unseen !== slanted) return;
+        const room = boxWidths[first + j] - SIDES_PX;
+        if (token.width <= room) pen.fillText(token.label, x[j], y[j] + 16);
+        else pen.fillText(token.label, x[j], y[j] + 16, room);
+      });
+    }
+    pen.font = this.smallFont;
+    tokens.forEach((_, j) => pen.fillText(ids[first + j], x[j], y[j] + 32));
+    // For those who watch from outside.
+    this.canvas.inSight = { first, end, session };
   }
 
-  newBox() {
-    const text = element("bdi", { class: "lm-token" });
-    const id = element("span", { class: "lm-id" });
-    const node = element("div", { role: "option", id: `${this.name}-${this.serial++}` }, text, id);
-    this.sheet.append(node);
-    return { node, text, id, key: null, number: -1, look: "", spot: "" };
+  resize(width, height) {
+    const scale = window.devicePixelRatio || 1;
+    const { canvas, pen } = this;
+    const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
+    if (canvas.width !== w || canvas.height !== h) {
+      canvas.width = w;
+      canvas.height = h;
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${height}px`;
+    }
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
   }
 
-  fill(box, index, chosen) {
-    const { session, boxWidths, layout } = this;
-    const token = session.token(index);
-    const { node } = box;
-    node.index = index;
-    if (box.key !== token) {
-      box.key = token;
-      box.text.replaceChildren(...drawn(token));
+  /** Fonts and colours are the page's; they change with its theme. */
+  readStyle() {
+    const { color } = getComputedStyle(this.root);
+    const { fontFamily } = getComputedStyle(this.strip);
+    this.forced = matchMedia("(forced-colors: active)").matches;
+    this.style = this.forced
+      ? { ink: "CanvasText", fills: COLOURS.map(() => "Canvas"), edges: COLOURS.map(() => "CanvasText") }
+      : { ink: color, fills: COLOURS.map((hue) => hue + TINT), edges: COLOURS };
+    if (this.fontFamily === fontFamily) return;
+    this.fontFamily = fontFamily;
+    this.font = `14px ${fontFamily}`;
+    this.smallFont = `11px ${fontFamily}`;
+    this.widths.clear();
+    this.tokens.clear();
+    this.pen.font = this.smallFont;
+    this.digitWidth = this.pen.measureText("0").width;
+    this.pen.font = this.font;
+  }
+
+  /** The box at a place on the canvas; -1 for none. */
+  boxAt({ offsetX, offsetY }) {
+    const { rows, left } = this.layout;
+    const row = Math.floor((offsetY + this.top) / ROW_PX);
+    if (!(row < rows.length)) return -1;
+    const x = this.mirrored ? this.room - offsetX : offsetX;
+    const end = rows[row + 1] ?? left.length;
+    for (let i = rows[row]; i < end; i++) {
+      if (x >= left[i] && x < left[i] + this.boxWidths[i]) return i;
     }
-    if (box.number !== session.ids[index]) {
-      box.number = session.ids[index];
-      box.id.textContent = box.number;
+    return -1;
+  }
+
+  /** The one option there is stands for the chosen token; a canvas says nothing by itself. */
+  nameChosen() {
+    const { chosen, option, strip } = this;
+    if (chosen < 0) {
+      strip.removeAttribute("aria-activedescendant");
+      option.hidden = true;
+      return;
     }
-    const look = `lm-box lm-${session.colours[index]}${chosen ? " lm-chosen" : ""}`;
-    if (box.look !== look) {
-      node.className = box.look = look;
-      node.setAttribute("aria-selected", chosen);
-    }
-    if (chosen) {
-      node.setAttribute("aria-label", spoken(token));
-      node.setAttribute("aria-posinset", index + 1);
-      node.setAttribute("aria-setsize", session.ids.length);
-    } else if (node.hasAttribute("aria-label")) {
-      for (const name of ["aria-label", "aria-posinset", "aria-setsize"]) node.removeAttribute(name);
-    }
-    const width = boxWidths[index];
-    const left = this.mirrored ? this.room - layout.left[index] - width : layout.left[index];
-    const top = layout.rowOf[index] * ROW_PX;
-    const spot = `width: ${width}px; transform: translate(${left}px, ${top}px)`;
-    if (box.spot !== spot) node.style.cssText = box.spot = spot;
+    option.hidden = false;
+    option.textContent = spoken(this.session.token(chosen));
+    option.setAttribute("aria-posinset", chosen + 1);
+    option.setAttribute("aria-setsize", this.session.ids.length);
+    strip.setAttribute("aria-activedescendant", option.id);
   }
 
   drawDetails() {
@@ -807,11 +886,12 @@ class View {
   close() {
     clearTimeout(this.speaking);
     this.watcher.disconnect();
+    this.themes.disconnect();
+    for (const query of SYSTEM) query.removeEventListener("change", this.onTheme);
     this.session.views.delete(this);
     this.root.remove(); // its listeners go with it
   }
 }
-View.prototype.serial = 0;
 
 // The first letter decides, as in the text box.
 const RIGHT_TO_LEFT =
@@ -858,23 +938,11 @@ const STYLE = `
 .llmlab-token-strip .lm-summary { margin: 0 0 6px; font-variant-numeric: tabular-nums; }
 .llmlab-token-strip .lm-strip {
   max-height: ${STRIP_PX}px; overflow-y: auto; overflow-x: hidden; scrollbar-gutter: stable;
-  font-family: var(--jp-code-font-family, monospace);
+  font-family: var(--jp-code-font-family, monospace); background: var(--lm-paper);
 }
-.llmlab-token-strip .lm-sheet { position: relative; min-height: ${ROW_PX}px; contain: layout; }
-.llmlab-token-strip .lm-box {
-  --lm-tint: color-mix(in srgb, var(--lm-hue) 38%, var(--lm-paper));
-  position: absolute; top: 0; left: 0; box-sizing: border-box; height: ${ROW_PX - GAP_PX}px;
-  padding: 1px 0; overflow: hidden; contain: strict; cursor: default; text-align: center;
-  border: 1px solid var(--lm-hue); border-radius: 3px; background: var(--lm-tint);
-}
-${COLOURS.map((hue, i) => `.llmlab-token-strip .lm-${i} { --lm-hue: ${hue}; }`).join("\n")}
-.llmlab-token-strip .lm-token {
-  display: block; overflow: hidden; text-overflow: ellipsis; white-space: pre;
-  font-size: 14px; line-height: 20px;
-}
-.llmlab-token-strip .lm-id { display: block; font-size: 11px; line-height: 14px; }
+.llmlab-token-strip .lm-sheet { position: relative; min-height: ${ROW_PX}px; }
+.llmlab-token-strip canvas { display: block; position: sticky; top: 0; }
 .llmlab-token-strip .lm-mark { opacity: 0.75; }
-.llmlab-token-strip .lm-chosen { outline: 2px solid var(--lm-ink); outline-offset: -2px; }
 .llmlab-token-strip .lm-details {
   min-height: 7em; margin-top: 6px; overflow-wrap: anywhere; font-variant-numeric: tabular-nums;
 }
@@ -884,12 +952,6 @@ ${COLOURS.map((hue, i) => `.llmlab-token-strip .lm-${i} { --lm-hue: ${hue}; }`).
 .llmlab-token-strip .lm-hint { color: var(--lm-muted); }
 .llmlab-token-strip .lm-spoken {
   position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%);
-}
-@media (forced-colors: active) {
-  .llmlab-token-strip .lm-box { border-color: CanvasText; background: Canvas; color: CanvasText; }
-  .llmlab-token-strip .lm-chosen {
-    forced-color-adjust: none; background: Highlight; color: HighlightText; outline: none;
-  }
 }
 `;
 
