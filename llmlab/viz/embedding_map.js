@@ -690,10 +690,14 @@ class View {
     this.list.addEventListener("keydown", (event) => this.walk(event));
     this.list.addEventListener("focusin", (event) => this.choose(event.target.dataset.word));
     this.list.addEventListener("click", (event) => this.optionAt(event)?.focus());
+    // A word that moves under a resting pointer was not meant.
+    let pointer = "";
+    const at = (event) => `${event.screenX} ${event.screenY}`;
+    this.root.addEventListener("pointermove", (event) => (pointer = at(event)));
     this.list.addEventListener("pointerover", (event) => {
       clearTimeout(this.hovering);
       const option = this.optionAt(event);
-      if (option) this.hovering = setTimeout(() => this.choose(option.dataset.word), HOVER_MS);
+      if (option && at(event) !== pointer) this.hovering = setTimeout(() => this.choose(option.dataset.word), HOVER_MS);
     });
     this.list.addEventListener("pointerout", () => clearTimeout(this.hovering));
     this.neighbours.addEventListener("keydown", (event) => this.walkNeighbours(event));
@@ -1097,9 +1101,10 @@ body[data-jp-theme-light="false"] .llmlab-embedding-map { ${DARK} }
   box-sizing: border-box; color: inherit; background: var(--lm-paper);
   border: 1px solid var(--lm-line); border-radius: 3px; font: inherit; padding: 3px 8px;
 }
+.llmlab-embedding-map input::placeholder { color: var(--lm-muted); opacity: 1; }
 .llmlab-embedding-map button { cursor: pointer; }
 .llmlab-embedding-map [aria-disabled="true"] { color: var(--lm-muted); cursor: default; }
-.llmlab-embedding-map :is(input, button, .lm-label):focus-visible,
+.llmlab-embedding-map :is(input, button):focus-visible,
 .llmlab-embedding-map .lm-word:focus-visible .lm-label {
   outline: 2px solid var(--lm-bar); outline-offset: 1px;
 }
