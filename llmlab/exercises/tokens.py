@@ -24,7 +24,7 @@ lower.
 """,
     stub='''
 def my_most_frequent_pair(pieces):
-    """Return the pair (left id, right id) that occurs most often inside the pieces."""
+    """Return the pair of ids that occurs most often inside the pieces."""
     return ...
 ''',
     hints=(
@@ -244,7 +244,7 @@ become `[256, 33]` and then `[257]`.
 """,
     stub='''
 def my_encode(text, merges):
-    """Return the ids of a text; merges lists pairs of ids in the order they were learned."""
+    """Return the ids of a text; merges lists pairs of ids as they were learned."""
     return ...
 ''',
     hints=(
@@ -431,13 +431,12 @@ the length may stay the same, or the ids may be the same after a second round.
     stub='''
 def my_round_trip(tokenizer, text):
     """Return True if nothing of the text is lost on its way to ids and back."""
-    ids = tokenizer.encode(text)
     return ...
 ''',
     hints=(
-        "tokenizer.decode(ids) gives a text. What should it be equal to?",
+        "tokenizer.encode(text) gives ids, and tokenizer.decode(ids) a text. What should that be?",
         "Compare texts, not lengths and not ids.",
-        "return tokenizer.decode(ids) == text",
+        "return tokenizer.decode(tokenizer.encode(text)) == text",
     ),
     fixed=(
         (_GOOD[0], ""),
