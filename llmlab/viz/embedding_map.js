@@ -75,20 +75,23 @@ export class WordSpace {
     // Whole numbers multiply and add without rounding: equal vectors tie as they do in Python.
     const query = terms.length === 1 ? this.row(terms[0][1]) : this.sum(terms);
     const norm = length(query);
-    const { rows, width } = this;
+    const { rows, width, norms } = this;
     const left = new Set(terms.map(([, id]) => id));
     const best = [];
-    for (let id = 0, at = 0; id < this.words.length; id++) {
+    let least = -Infinity; // what a word must exceed once there are enough
+    for (let id = 0, at = 0; id < norms.length; id++) {
       let sum = 0;
-      for (let c = 0; c < width; c++, at++) sum += rows[at] * query[c];
-      const cosine = sum / (this.norms[id] * norm);
-      if (left.has(id) || (best.length === count && !(cosine > best[count - 1][1]))) continue;
-      let place = best.length === count ? count - 1 : best.length;
+      for (let c = 0; c < width; c++) sum += rows[at++] * query[c];
+      const cosine = sum / (norms[id] * norm);
+      if (!(cosine > least) || left.has(id)) continue;
+      // Ids come in rising order, so an equal cosine never displaces one that is already in.
+      let place = Math.min(best.length, count - 1);
       while (place > 0 && best[place - 1][1] < cosine) {
         best[place] = best[place - 1];
         place--;
       }
       best[place] = [id, cosine];
+      if (best.length === count) least = best[count - 1][1];
     }
     return best;
   }
@@ -100,8 +103,10 @@ export class WordSpace {
     const most = letters.length < 5 ? 1 : 2;
     const found = [];
     for (const word of this.words) {
-      if (word.length < letters.length - most || word.length > 2 * (letters.length + most)) continue;
-      const distance = slips(letters, [...word], most);
+      // Only a word with letters beyond 16 bits is shorter than its length says.
+      const wide = WIDE.test(word);
+      if (!wide && Math.abs(word.length - letters.length) > most) continue;
+      const distance = slips(letters, wide ? [...word] : word, most);
       const rank = 2 * distance + (word.startsWith(letters[0]) ? 0 : 1);
       if (distance <= most) found.push([rank, word]);
     }
@@ -189,6 +194,8 @@ export class WordSpace {
   }
 }
 
+const WIDE = /[\ud800-\udfff]/;
+
 /** The optimal string alignment distance, or a number above `most` where it is larger. */
 export function slips(a, b, most) {
   if (Math.abs(a.length - b.length) > most) return most + 1;
@@ -220,6 +227,14 @@ function length(vector) {
 
 // --- the plane --------------------------------------------------------------------------------------
 
+function turn(one, other, cos, sin) {
+  for (let k = 0; k < one.length; k++) {
+    const kept = one[k];
+    one[k] = cos * kept - sin * other[k];
+    other[k] = sin * kept + cos * other[k];
+  }
+}
+
 /** Eigenvalues of a symmetric matrix, largest first, with a vector each: Jacobi's rotations. */
 export function eigen(matrix) {
   const size = matrix.length;
@@ -238,18 +253,14 @@ export function eigen(matrix) {
         const cos = 1 / Math.hypot(t, 1);
         const sin = t * cos;
         for (let k = 0; k < size; k++) {
-          const [kp, kq] = [a[k][p], a[k][q]];
-          a[k][p] = cos * kp - sin * kq;
-          a[k][q] = sin * kp + cos * kq;
+          const row = a[k];
+          const kp = row[p];
+          const kq = row[q];
+          row[p] = cos * kp - sin * kq;
+          row[q] = sin * kp + cos * kq;
         }
-        for (const of of [a, vectors]) {
-          const [rowP, rowQ] = [of[p], of[q]];
-          for (let k = 0; k < size; k++) {
-            const [pk, qk] = [rowP[k], rowQ[k]];
-            rowP[k] = cos * pk - sin * qk;
-            rowQ[k] = sin * pk + cos * qk;
-          }
-        }
+        turn(a[p], a[q], cos, sin);
+        turn(vectors[p], vectors[q], cos, sin);
       }
     }
   }
@@ -342,35 +353,41 @@ function* places([x, y], [w, h]) {
   }
 }
 
-function overlap(left, top, [w, h], otherLeft, otherTop, [otherW, otherH]) {
+function overlap(left, top, w, h, otherLeft, otherTop, otherW, otherH) {
   const across = Math.min(left + w, otherLeft + otherW) - Math.max(left, otherLeft);
+  if (across <= 0) return 0;
   const down = Math.min(top + h, otherTop + otherH) - Math.max(top, otherTop);
-  return across > 0 && down > 0 ? across * down : 0;
+  return down > 0 ? across * down : 0;
 }
 
 /** Where labels go so that they cover little: each in turn takes the free place nearest to its point. */
 export function placeLabels(points, sizes, width, height) {
   const corners = new Array(points.length);
   for (let pass = 0; pass < 2; pass++) {
-    points.forEach((point, i) => {
+    for (let i = 0; i < points.length; i++) {
+      const [w, h] = sizes[i];
       let least = Infinity;
       let rank = 0;
-      for (const [left, top] of places(point, sizes[i])) {
-        const [w, h] = sizes[i];
+      let best;
+      for (const corner of places(points[i], sizes[i])) {
+        const [left, top] = corner;
         const across = Math.max(0, -left) + Math.max(0, left + w - width);
         const down = Math.max(0, -top) + Math.max(0, top + h - height);
         let cost = 0.5 * rank++ + 100 * (across + down);
         for (let j = 0; j < points.length && cost < least; j++) {
           if (j === i) continue;
-          cost += overlap(left, top, sizes[i], points[j][0] - 5, points[j][1] - 5, [10, 10]);
-          if (pass > 0 || j < i) cost += 2 * overlap(left, top, sizes[i], ...corners[j], sizes[j]);
+          cost += overlap(left, top, w, h, points[j][0] - 5, points[j][1] - 5, 10, 10);
+          const other = corners[j];
+          if (!other) continue;
+          cost += 2 * overlap(left, top, w, h, other[0], other[1], sizes[j][0], sizes[j][1]);
         }
         if (cost < least) {
           least = cost;
-          corners[i] = [left, top];
+          best = corner;
         }
       }
-    });
+      corners[i] = best;
+    }
   }
   return corners;
 }
@@ -1149,7 +1166,9 @@ body[data-jp-theme-light="false"] .llmlab-embedding-map { ${DARK} }
 .llmlab-embedding-map .lm-style-sum { fill: var(--lm-other); }
 .llmlab-embedding-map .lm-style-yours { fill: var(--lm-paper); stroke: var(--lm-other); stroke-width: 2; }
 .llmlab-embedding-map .lm-top { display: flex; align-items: start; gap: 8px; }
-.llmlab-embedding-map .lm-heading { flex: 1; min-width: 0; margin: 0 0 4px; overflow-wrap: anywhere; }
+.llmlab-embedding-map .lm-heading { 
+  flex: 1; min-width: 0; min-height: 2.8em; margin: 0 0 4px; overflow-wrap: anywhere;
+}
 .llmlab-embedding-map .lm-current { font-weight: 600; }
 .llmlab-embedding-map .lm-neighbours { list-style: none; margin: 0; padding: 0; min-height: 13em; }
 .llmlab-embedding-map .lm-neighbours li { margin: 0; }

@@ -6,7 +6,7 @@ The browser gets all words and vectors once, rounded to 16 bits, and needs no ke
     marks {shown, fitted}    lists of words and sums, each a list of pairs of a sign and an id
 """
 
-# V vocabulary, N words on the map, C width
+# V vocabulary, N words on the map, C width, P places for a label
 
 import io
 import json
@@ -48,7 +48,8 @@ class EmbeddingMap(anywidget.AnyWidget):
     out). It is fitted again by ``fit()`` or its button, and by itself while fewer than three of
     the words it was fitted to are shown.
 
-    ``shown`` and ``fitted`` can be set at any time and follow what is done in the browser.
+    ``shown`` and ``fitted`` can be set at any time (to a new list: an ``append`` goes unnoticed)
+    and follow what is done in the browser.
     Raises ``ValueError`` for unknown words (with near spellings), for words that repeat, and for
     vectors that are not finite or all zeros.
     """
@@ -226,8 +227,8 @@ class EmbeddingMap(anywidget.AnyWidget):
                 label=readable(group), zorder=3,
             )  # fmt: skip
         if self._group_ids:
-            axes.legend()
-            for written in axes.get_legend().get_texts():
+            legend = figure.legend(loc="outside lower center", ncols=MOST_GROUPS + 2, frameon=False)
+            for written in legend.get_texts():
                 written.set_parse_math(False)
         axes.set_aspect("equal", adjustable="datalim")
         axes.margins(0.15)
@@ -267,44 +268,48 @@ def place_labels(
     `points` (N, 2) and `sizes` (N, 2), width and height, are in the pixels of a frame of `width`
     by `height` with y downwards. Each label in turn takes the free place nearest to its point.
     """
-    corners = [None] * len(points)
+    points_N2, sizes_N2 = (np.reshape(array, (-1, 2)).astype(float) for array in (points, sizes))
+    corners_N2 = np.full_like(points_N2, np.inf)  # not placed yet: covers nothing
     for _ in range(2):
-        for i, ((x, y), (w, h)) in enumerate(zip(points, sizes, strict=True)):
-            best, least = None, float("inf")
-            for rank, (left, top) in enumerate(_places(x, y, w, h)):
-                cost = 0.5 * rank
-                outside = max(0, -left) + max(0, left + w - width)
-                outside += max(0, -top) + max(0, top + h - height)
-                cost += 100 * outside
-                for j, (px, py) in enumerate(points):
-                    if j == i:
-                        continue
-                    cost += _overlap(left, top, w, h, px - 5, py - 5, 10, 10)
-                    if corners[j] is not None:
-                        cost += 2 * _overlap(left, top, w, h, *corners[j], *sizes[j])
-                if cost < least:
-                    best, least = (left, top), cost
-            corners[i] = best
-    return corners
+        for i, size in enumerate(sizes_N2):
+            places_P2 = _places(points_N2[i], size)
+            outside_P2 = np.maximum(0, -places_P2) + np.maximum(
+                0, places_P2 + size - (width, height)
+            )
+            cost_P = 0.5 * np.arange(len(places_P2)) + 100 * outside_P2.sum(axis=1)
+            other = np.arange(len(points_N2)) != i
+            cost_P += _overlap(places_P2, size, points_N2[other] - 5, np.full(2, 10.0))
+            cost_P += 2 * _overlap(places_P2, size, corners_N2[other], sizes_N2[other])
+            corners_N2[i] = places_P2[np.argmin(cost_P)]
+    return [tuple(corner) for corner in corners_N2.tolist()]
 
 
-def _places(x: float, y: float, w: float, h: float):
+def _places(point: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Right, left, above, below and the corners, near the point and then a little farther."""
-    for gap in (7, 14, 24):
-        yield x + gap, y - h / 2
-        yield x - gap - w, y - h / 2
-        yield x - w / 2, y - gap - h
-        yield x - w / 2, y + gap
-        yield x + gap / 2, y - gap / 2 - h
-        yield x + gap / 2, y + gap / 2
-        yield x - gap / 2 - w, y - gap / 2 - h
-        yield x - gap / 2 - w, y + gap / 2
+    (x, y), (w, h) = point, size
+    return np.array(
+        [
+            place
+            for gap in (7, 14, 24)
+            for place in (
+                (x + gap, y - h / 2),
+                (x - gap - w, y - h / 2),
+                (x - w / 2, y - gap - h),
+                (x - w / 2, y + gap),
+                (x + gap / 2, y - gap / 2 - h),
+                (x + gap / 2, y + gap / 2),
+                (x - gap / 2 - w, y - gap / 2 - h),
+                (x - gap / 2 - w, y + gap / 2),
+            )
+        ]
+    )
 
 
-def _overlap(left, top, w, h, other_left, other_top, other_w, other_h) -> float:
-    across = min(left + w, other_left + other_w) - max(left, other_left)
-    down = min(top + h, other_top + other_h) - max(top, other_top)
-    return across * down if across > 0 and down > 0 else 0.0
+def _overlap(places_P2, size, corners_N2, sizes_N2) -> np.ndarray:
+    """How much of N boxes a box of this size covers at each of P places, shape (P,)."""
+    end_PN2 = np.minimum((places_P2 + size)[:, None], corners_N2 + sizes_N2)
+    sides_PN2 = np.maximum(0, end_PN2 - np.maximum(places_P2[:, None], corners_N2))
+    return sides_PN2.prod(axis=2).sum(axis=1)
 
 
 def _write_names(axes, names: Sequence[str], position_N2: np.ndarray) -> None:

@@ -16,7 +16,19 @@ from llmlab.viz.word_space import WordSpace, fit_plane
 from .javascript import run_javascript
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-ODD = [HOSTILE, "$x$ \\frac", "😀", "مرحبا", "\ud800", "x" * 200, "\u202e", " the", "+", "-", "a-b"]
+ODD = [
+    HOSTILE,
+    r"$\frac$",
+    "漢字😀",
+    "مرحبا",
+    "\ud800",
+    "x" * 200,
+    "\u202e",
+    " the",
+    "+",
+    "-",
+    "a-b",
+]
 PEOPLE = ["king", "queen", "man", "woman"]
 FRUITS = ["apple", "mango", "orange"]
 WORDS = [*PEOPLE, *FRUITS, "kin", "Paris", "paris", "kingdom", *ODD]
@@ -607,7 +619,7 @@ def test_the_picture_and_the_words_of_a_saved_notebook():
 
 def test_odd_words_are_drawn_without_a_warning():
     sums = ["- - + +", f"{HOSTILE.split()[0]}"]
-    groups = {"$odd$": ODD[:5], "_hidden \ud800": ["king"]}
+    groups = {r"$\odd$ 漢字": ODD[:5], "_hidden \ud800": ["king"]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for options in ({"shown": [*ODD, sums[0]]}, {"groups": groups}):
