@@ -36,6 +36,7 @@ def test_a_word_is_not_cut_again(text):
 @given(text=ANY_TEXT)
 @example(text="'a' 'b'c 'tis 'd. e' f")
 @example(text="( \u0301 - \u0301 x- \u200dy")
+@example(text="か な 漢 か な")
 def test_words_that_are_joined_are_found_again(text):
     found = split_words(clean(text))
     joined = join_words(found)
@@ -57,6 +58,7 @@ def test_words_that_are_joined_are_found_again(text):
         ("well-known snake_case a/b", "well|-|known|snake|_|case|a|/|b"),
         ("wait... what?!", "wait|.|.|.|what|?|!"),
         ("e\u0301te\u0301 n\u0303", "e\u0301te\u0301|n\u0303"),
+        ("!\u0301a", "!\u0301|a"),
         ("Straße Ελλάδα Москва", "Straße|Ελλάδα|Москва"),
         ("漢字かな交じり文、テスト。", "漢|字|かな|交|じり|文|、|テスト|。"),
         ("한국어 हिन्दी ไม่", "한국어|हिन्दी|ไม่"),
@@ -81,6 +83,8 @@ def test_examples_of_words(text, expected):
         "¿Qué? ¡Sí! «Oui», $5 and 50% of #1.",
         "'Tis here. 'Tis gone; the dogs'.",
         "the dogs'",
+        '"...," he said',
+        "- one two",
         "漢字かな交じり文、テスト。",
         f"a 😀 b {FAMILY} 🇩🇪",
         "speak - - no",
