@@ -3,9 +3,8 @@
 ``python notebooks/refresh.py`` does all of them, ``… refresh.py 01 04`` those two.
 
 Outputs and execution counts are kept, since the tests compare them; times and
-versions that would change with every run are left out. Exercise cells are written from
-`llmlab.exercises`, where they have their home. A notebook is rewritten only when all
-its cells ran.
+versions that would change with every run are left out. Exercise cells are written
+from `llmlab.exercises`, their home. A notebook is rewritten only when all cells ran.
 """
 
 import sys
@@ -45,7 +44,9 @@ def write_exercises(notebook: nbformat.NotebookNode, stem: str) -> None:
         for exercise in exercises(module) if notebook_of_module == stem else ():
             for cell_id, text in exercise.cells.items():
                 if cell_id not in cells:
-                    sys.exit(f"{stem} has no cell {cell_id!r} for {exercise.id}; add one")
+                    sys.exit(
+                        f"{stem} has no cell {cell_id!r} for {exercise.id}; add one"
+                    )
                 cells[cell_id].source = text
 
 

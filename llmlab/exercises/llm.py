@@ -61,7 +61,7 @@ the widget above, or with `my_softmax(predict(...)).max()`.
 """,
     stub='''
 def my_beginnings():
-    """Return two texts: the model is sure how the first goes on, not so the second."""
+    """Return two texts: one that can go on in one way only, one in many ways."""
     sure = ...
     unsure = ...
     return sure, unsure
@@ -153,10 +153,8 @@ from llmlab.model import GPTConfig  # the sizes of a model, by name
 
 
 def my_billion():
-    """Return two configs of 0.9 to 1.1 billion parameters, the second twice as wide.
-
-    A config: GPTConfig(vocab_size=50_257, context=1024, width=…, n_layers=…, n_heads=16)
-    """
+    """Return two configs, the second of them twice as wide as the first."""
+    # GPTConfig(vocab_size=50_257, context=1024, width=…, n_layers=…, n_heads=16)
     model = ...
     wider = ...
     return model, wider
