@@ -4,7 +4,7 @@
 
 Outputs and execution counts are kept, since the tests compare them; times and
 versions that would change with every run are left out. Exercise cells are written
-from `llmlab.exercises`, their home. A notebook is rewritten only when all cells ran.
+from `llmlab.exercises`, their home. A notebook is rewritten only if all cells ran.
 """
 
 import sys
@@ -38,7 +38,7 @@ def refresh(path: Path) -> None:
 
 
 def write_exercises(notebook: nbformat.NotebookNode, stem: str) -> None:
-    """Put the prompts and the blank stubs of its exercises into a notebook's cells."""
+    """Put the prompts and blank stubs of its exercises into a notebook's cells."""
     cells = {cell.id: cell for cell in notebook.cells}
     for module, notebook_of_module in NOTEBOOKS.items():
         for exercise in exercises(module) if notebook_of_module == stem else ():

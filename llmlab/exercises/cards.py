@@ -52,7 +52,7 @@ class Card:
         if self.details:
             parts.append(
                 '<dl style="display: grid; grid-template-columns: max-content 1fr; '
-                'gap: 2px 12px; margin: 4px 0">'
+                'gap: 2px 12px; align-items: baseline; margin: 4px 0">'
             )
             for name, code in self.details:
                 parts.append(f'<dt style="font-weight: 400; padding: 0">{escape(name)}</dt>')

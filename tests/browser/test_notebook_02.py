@@ -1,0 +1,106 @@
+"""The second notebook as a learner meets it: tokens that grow, and exercises that answer."""
+
+import nbformat
+import pytest
+
+from llmlab.exercises.shelf import find
+
+from .lab import REPOSITORY, LabPage
+from .token_strip_page import TokenStripWidget
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+NOTEBOOK = REPOSITORY / "notebooks" / "02_tokens.ipynb"
+
+WRONG = '''
+def my_most_frequent_pair(pieces):
+    """</script><img src=x onerror=alert(1)>"""
+    print("</script><img src=x onerror=alert(1)>")
+    ids = [id for piece in pieces for id in piece]
+    return ids[0], ids[1]
+
+
+check("tokens.most_frequent_pair", my_most_frequent_pair)
+'''
+ENDLESS = """
+def my_apply_merge(ids, pair, new_id):
+    n = 0
+    while n < len(ids) + 1:
+        pass
+
+
+check("tokens.apply_merge", my_apply_merge)
+"""
+
+
+def with_answers() -> nbformat.NotebookNode:
+    """The notebook with a wrong answer, an endless one, a right one and two blank stubs."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    right = find("tokens.encode")
+    answers = {
+        "exercise-most-frequent-pair": WRONG,
+        "exercise-apply-merge": ENDLESS,
+        "exercise-encode": f'{right.solution}\n\n\ncheck("{right.id}", {right.name})',
+    }
+    for cell in notebook.cells:
+        cell.source = answers.get(cell.id, cell.source)
+    return notebook
+
+
+@pytest.fixture(scope="module")
+def notebook(chromium, server):
+    page = LabPage(chromium, server)
+    page.open(with_answers())
+    page.run_all()
+    yield page
+    page.close()
+
+
+def test_every_cell_runs(notebook):
+    counts = notebook.execution_counts()
+    assert counts == list(range(1, len(counts) + 1))
+    assert notebook.errors() == []
+
+
+def test_tokens_grow_together_as_the_slider_moves(notebook):
+    widget = TokenStripWidget(notebook)
+    before = widget.tokens()
+    assert all(number < 356 for number, _ in before)
+    widget.slider.focus()
+    widget.keyboard.press("End")
+    notebook.wait("(n) => document.querySelector('canvas').inSight.end < n", len(before))
+    after = widget.tokens()
+    assert b"".join(part for _, part in after) == b"".join(part for _, part in before)
+    assert b" question" in [part for _, part in after]
+
+
+def test_cards_say_what_is_wrong_and_what_is_right(notebook):
+    cards = notebook.page.locator(".jp-OutputArea-output [role=status]")
+    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
+    assert titles == [
+        "✗ tokens.most_frequent_pair: not yet",
+        "✗ tokens.apply_merge: not yet",
+        "✓ tokens.encode: passed",
+        "○ tokens.round_trip: not attempted yet",
+        "○ tokens.tokens_per_word: not attempted yet",
+    ]
+    wrong, endless = cards.nth(0).inner_text(), cards.nth(1).inner_text()
+    assert "onerror=alert(1)" in wrong  # what the answer printed, as text
+    assert "still running" in endless
+    assert notebook.page.locator("img[src=x]").count() == 0
+    assert "passed at try 1" in notebook.evaluate("progress()")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_pictures(notebook, theme):
+    notebook.theme(f"JupyterLab {theme}")
+    cards = notebook.page.locator(".jp-OutputArea-output [role=status]")
+    notebook.screenshot(f"notebook_02_{theme.lower()}_card", cards.first)
+    widget = TokenStripWidget(notebook)
+    notebook.screenshot(f"notebook_02_{theme.lower()}_widget", widget.root)
+    notebook.theme("JupyterLab Light")
+
+
+def test_nothing_left_the_machine(notebook):
+    assert notebook.left_machine == []
+    assert notebook.dialogs == []
