@@ -6,8 +6,8 @@ languages, scripts and code.
 
 Counted is the time in which the browser's main thread is busy with a move: from the slider's input
 event to the end of our script and of the page's style and layout, and from the start of the next
-frame to the message that follows its painting. The wait for that frame, at 60 a second up to 17 ms whatever
-one does, is not counted; ``wall`` has it.
+frame to the message that follows its painting. The wait for that frame, at 60 a second up to 17 ms
+whatever one does, is not counted; ``wall`` has it. At most ten rows are in sight and painted.
 """
 
 import sys

@@ -582,6 +582,12 @@ class View {
       this.shownText = wellFormed(box.value);
       session.text = box.value;
     });
+    // JupyterLab takes every Enter in a cell's output away, at the box itself: it must not get there.
+    this.root.addEventListener(
+      "beforeinput",
+      (event) => event.inputType === "insertLineBreak" && event.stopPropagation(),
+      true,
+    );
     slider.addEventListener("input", () => (session.merges = session.stops[slider.value]));
     number.addEventListener("input", () => {
       this.typing = true; // what stands in the box stays until it is left
@@ -620,6 +626,8 @@ class View {
     if (this.place !== null) {
       const top = this.layout.rowOf[index] * ROW_PX;
       this.scrollTo(Math.min(top, Math.max(this.top, top + ROW_PX - STRIP_PX)));
+      clearTimeout(this.speaking); // the newest is what counts
+      this.speaking = undefined;
       this.live.textContent = session.say(index);
     }
     this.show();
@@ -736,6 +744,7 @@ class View {
     if (!this.font) return; // not in the page yet
     const { session } = this;
     const n = session.ids.length;
+    this.pen.font = this.font; // painting leaves another
     this.boxWidths = new Array(n);
     this.looks = new Array(n);
     const breaks = new Array(n);
@@ -802,7 +811,8 @@ class View {
     pen.font = this.smallFont;
     tokens.forEach((_, j) => pen.fillText(ids[first + j], x[j], y[j] + 32));
     // For those who watch from outside.
-    this.canvas.inSight = { first, end, session };
+    const widths = boxWidths.slice(first, end);
+    this.canvas.inSight = { first, end, session, widths, style: this.style };
   }
 
   resize(width, height) {
@@ -822,9 +832,9 @@ class View {
   readStyle() {
     const { color } = getComputedStyle(this.root);
     const { fontFamily } = getComputedStyle(this.strip);
-    this.forced = matchMedia("(forced-colors: active)").matches;
-    this.style = this.forced
-      ? { ink: "CanvasText", fills: COLOURS.map(() => "Canvas"), edges: COLOURS.map(() => "CanvasText") }
+    const all = (colour) => COLOURS.map(() => colour);
+    this.style = matchMedia("(forced-colors: active)").matches
+      ? { ink: "CanvasText", fills: all("Canvas"), edges: all("CanvasText") }
       : { ink: color, fills: COLOURS.map((hue) => hue + TINT), edges: COLOURS };
     if (this.fontFamily === fontFamily) return;
     this.fontFamily = fontFamily;

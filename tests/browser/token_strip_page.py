@@ -20,7 +20,7 @@ class TokenStripWidget:
         self.summary = self.root.locator(".lm-summary")
         self.strip = self.root.locator(".lm-strip")
         self.details = self.root.locator(".lm-details")
-        self.live = self.root.locator(".lm-spoken")
+        self.live = self.root.locator("p.lm-spoken")
         lab.wait("(root) => root.querySelector('canvas').inSight", self.root.element_handle())
 
     def in_sight(self, what: str) -> list:
