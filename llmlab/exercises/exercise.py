@@ -11,7 +11,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -102,17 +102,20 @@ class Exercise:
 
     def verdict(self, expected: object, given: object, arguments: Arguments) -> str | None:
         """Say what is wrong with a result, or nothing."""
-        if self.judge is not None:
+        if self.judge is None:
+            return difference(expected, given)
+        try:
             return self.judge(given, *arguments)
-        return difference(expected, given)
+        except Exception as error:  # the learner's own types may do anything
+            return f"the result cannot be judged: {type(error).__name__}"
 
     def is_blank(self, answer: object) -> bool:
         """Whether an answer is still the stub, apart from spaces and comments."""
         if answer is None or answer is ...:
             return True
-        code = getattr(answer, "__code__", None)
-        if code is None:
+        if not isinstance(answer, FunctionType):
             return False
+        code = answer.__code__
         blank = _find(compile(self.stub, "stub", "exec"), code.co_name)
         return blank is not None and _same_code(blank, code)
 

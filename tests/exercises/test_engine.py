@@ -237,6 +237,9 @@ def test_a_result_that_cannot_be_compared_or_shown(double):
 
     assert judged(double, lambda numbers: [Rude() for _ in numbers]).status == "not yet"
     assert judged(double, lambda numbers: Rude()).status == "not yet"
+    assert judged(double, Rude()).status == "not yet"
+    double.judge = lambda given, numbers: "no" if given == 3 else None
+    assert "cannot be judged" in judged(double, lambda numbers: Rude()).text
 
 
 def test_what_it_prints_is_shown_with_the_case_and_nowhere_else(double, capsys):
