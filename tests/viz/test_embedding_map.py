@@ -585,6 +585,7 @@ boxes = st.lists(
 
 @settings(max_examples=15)
 @given(boxes)
+@example([(200 + 9 * i % 23, 150 + 5 * i % 17, 60, 14) for i in range(40)])
 def test_both_halves_place_labels_alike(boxes):
     points, sizes = [box[:2] for box in boxes], [box[2:] for box in boxes]
     ours = place_labels(points, sizes, width=400, height=300)
