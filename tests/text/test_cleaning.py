@@ -67,6 +67,7 @@ def test_plain_text_is_left_alone(words):
         ("one\x00 two\x07", "one two"),
         ("one\r\n\ttwo\x0b\x1c\u2028\u00a0three", "one two three"),
         ("“Don’t”, ‘he’ said„“", '"Don\'t", \'he\' said""'),
+        ("one\x1ctwo\x85three", "one two three"),
         ("cafe\u0301", "caf\u00e9"),
         ("e\x00\u0301", "\u00e9"),
         ("zu\u00adsam\u200bmen \ufeff\u202ego", "zusammen go"),
