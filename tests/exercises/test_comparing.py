@@ -37,6 +37,7 @@ def test_anything_can_be_written_shortly(value):
     [
         (1.0, 1.1, "1 is expected"),
         (1.0, float("nan"), "nan"),
+        (10**9, 10**9 + 1, "1000000000 is expected"),
         (1.0, True, "a bool is given"),
         (1.0, "1", "a text is given"),
         (1.0, np.zeros((2, 3)), "shape (2, 3)"),

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -87,6 +88,33 @@ def test_raising_where_the_known_mistake_raises_is_the_same_mistake(double):
         return [numbers[0] + numbers[0]]
 
     assert judged(double, answer).text == "You take the first only."
+
+
+def test_raising_something_else_is_another_mistake(double):
+    def answer(numbers):
+        if not numbers:
+            raise KeyError(numbers)
+        return [2 * numbers[0]]
+
+    assert "KeyError" in judged(double, answer).text
+
+
+def test_an_endless_loop_is_no_known_mistake(double):
+    @double.wrong("You return nothing.")
+    def nothing(numbers):
+        return None
+
+    double.seconds = 0.3
+    assert "still running" in judged(double, endless).text
+    assert judged(double, lambda numbers: None).text == "You return nothing."
+
+
+def test_a_warning_stops_nothing(double):
+    def answer(numbers):
+        warnings.warn("beware", stacklevel=1)
+        return [2 * number for number in numbers]
+
+    assert judged(double, answer).passed
 
 
 def test_a_mistake_is_only_known_when_it_explains_everything(double):
@@ -200,8 +228,10 @@ def test_what_cannot_be_stopped_is_left_behind(double, monkeypatch):
 
     monkeypatch.setattr(running, "_GRACE", 0.2)
     double.seconds = 0.2
+    before = sys.stdout
     result = judged(double, lambda numbers: time.sleep(2))
     assert "restart the kernel" in result.text
+    assert sys.stdout is before
 
 
 @pytest.mark.parametrize(
@@ -249,6 +279,8 @@ def test_what_it_prints_is_shown_with_the_case_and_nowhere_else(double, capsys):
 
     result = judged(double, answer)
     assert ("printed", "numbers are [1]") in result.details
+    flood = judged(double, lambda numbers: print("x" * 10**6))
+    assert len(repr(flood)) < 2000
     assert capsys.readouterr().out == ""
 
 
@@ -308,6 +340,7 @@ def test_progress_remembers_attempts_and_passes(shelf_with):
     assert "not yet, 1 try" in repr(progress())
     check("toys.double", shelf_with.answer)
     check("toys.double", lambda numbers: 0)
+    check("toys.double", shelf_with.answer)
     assert "passed at try 2" in repr(progress())
     assert "1 of 1" in progress()._repr_html_()
 
@@ -318,6 +351,10 @@ def test_an_unknown_id_gets_a_card(shelf_with, id, ask):
     text = repr(ask(id))
     assert "no exercise" in text
     assert "toys.double" in text
+
+
+def test_a_hostile_id_stays_text(shelf_with):
+    assert "<img" not in check(HOSTILE, None)._repr_html_()
 
 
 def test_random_inputs_differ_from_check_to_check(double):
