@@ -69,7 +69,11 @@ def train_bpe(
 
 
 def count_pieces(texts: str | Iterable[str], pattern: str = GPT2_PATTERN) -> Counter[bytes]:
-    """Cut texts into pieces and count how often each occurs."""
+    """Cut texts into pieces and count how often each occurs.
+
+    `regex` cuts here and tiktoken when texts are encoded. They agree on every character but the
+    newest, which only the one with the later Unicode tables knows as a letter.
+    """
     cut = _compiled(pattern)
     pieces: Counter[str] = Counter()
     for text in each_text(texts):

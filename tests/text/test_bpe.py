@@ -15,8 +15,12 @@ from llmlab.text.tokenizers import GPT2_PATTERN
 
 from .plain_bpe import encode_by_hand, merged_bytes, plain_merges
 
+# characters that every part knows: `regex` and tiktoken have tables of different Unicode versions
+KNOWN = st.characters(exclude_categories=["Cs", "Cn"])
 # few letters, so that pairs overlap and occur equally often; the others have several bytes
-TEXTS = st.lists(st.text(alphabet="aab c1'\n", max_size=30) | st.text(max_size=12), max_size=5)
+TEXTS = st.lists(
+    st.text(alphabet="aab c1'\n", max_size=30) | st.text(KNOWN, max_size=12), max_size=5
+)
 WHOLE = r"[\s\S]+"  # one piece of the whole text
 PATTERNS = st.sampled_from([GPT2_PATTERN, WHOLE, r"\S+|\s+", r"[\s\S]"])
 
@@ -90,7 +94,7 @@ def all_plays(plays):
     return train_bpe(plays, 4096, progress=False)
 
 
-@given(text=st.text(alphabet="aab c1'\n", max_size=60) | st.text(max_size=30))
+@given(text=st.text(alphabet="aab c1'\n", max_size=60) | st.text(KNOWN, max_size=30))
 def test_encoding_applies_the_merges_one_after_another(play, text):
     tokenizer, merges = play
     assert tokenizer.encode(text) == encode_by_hand(text, merges)
