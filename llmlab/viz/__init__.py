@@ -5,6 +5,9 @@
 ``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
 ``bars``         numbers by name as horizontal bars (plots)
 ``points``       numbers by name on an axis of powers of ten (plots)
+``curves``       lines over the same places, such as a falling loss (plots)
+``heatmap``      a table of numbers as coloured squares (plots)
+``scatter``      named points on a plane, in groups (plots)
 
 A name is loaded when it is first asked for, so importing this package is quick.
 """
@@ -16,10 +19,13 @@ _HOMES = {
     "NextToken": "next_token",
     "TokenStrip": "token_strip",
     "bars": "plots",
+    "curves": "plots",
+    "heatmap": "plots",
     "points": "plots",
+    "scatter": "plots",
 }
 
-__all__ = ["EmbeddingMap", "NextToken", "TokenStrip", "bars", "points"]
+__all__ = ["EmbeddingMap", "NextToken", "TokenStrip", "bars", "curves", "heatmap", "points", "scatter"]
 
 
 def __getattr__(name: str):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 
 BLUE, GREY = "#0072B2", "#999999"  # told apart with every kind of colour vision
+# Colour, marker and line of each group: they differ without colour, too.
+_STYLES = ((BLUE, "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", ":"), ("#444444", "D", "-."))
 
 
 def bars(
@@ -75,6 +80,162 @@ def points(
     axes.grid(axis="y", color="#eeeeee")
     axes.set_axisbelow(True)
     return axes
+
+
+def heatmap(
+    table: np.ndarray, *, title: str, label: str, rows: str, columns: str, zoom: float = 1
+) -> Axes:
+    """Draw a table of numbers (rows, columns) as coloured squares, the first row at the top.
+
+    `label` names what the colours mean, `rows` and `columns` what is counted along the sides. If
+    there are numbers below zero, zero is white, and two colours tell the signs apart. `zoom`
+    makes the picture larger. Raises ``ValueError`` for a table that is not of two axes, that is
+    empty, or that holds a number that is not finite.
+    """
+    table = np.asarray(table, dtype=float)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"table has shape {table.shape}; give it rows and columns, one at least")
+    if not np.isfinite(table).all():
+        row, column = (int(place) for place in np.argwhere(~np.isfinite(table))[0])
+        raise ValueError(
+            f"table[{row}, {column}]={table[row, column]} has no colour; give finite numbers"
+        )
+    signed = table.min() < 0
+    farthest = np.abs(table).max()
+    figure, axes = plt.subplots(figsize=(6.4 * zoom, 3.6 * zoom), layout="constrained")
+    sns.heatmap(
+        table,
+        ax=axes,
+        cmap="vlag" if signed else "cividis",
+        vmin=-farthest if signed else None,
+        vmax=farthest if signed else None,
+        cbar_kws={"label": label},
+    )
+    axes.tick_params(axis="y", rotation=0)
+    axes.set(xlabel=columns, ylabel=rows)
+    figure.suptitle(title, x=0.01, ha="left")
+    return axes
+
+
+def curves(
+    lines: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    at: Sequence[float] | None = None,
+) -> Axes:
+    """Draw up to four lines over the same places, each with its name at its right end.
+
+    `x` and `y` name the axes and their units; `at` are the places, 0, 1, 2, … if left out.
+    Raises ``ValueError`` for too many lines or none, for a line that is empty or does not have
+    a number for each place, and for numbers that are not finite.
+    """
+    _check_groups(lines)
+    longest = max(len(line) for line in lines.values())
+    places = list(range(longest)) if at is None else list(at)
+    for name, line in lines.items():
+        if not len(line) or len(line) != len(places):
+            raise ValueError(f"{name!r} has {len(line)} numbers for {len(places)} places")
+        _check({f"{name}, {place}": number for place, number in zip(places, line, strict=True)})
+    with sns.axes_style("ticks"):
+        figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    for (name, line), (colour, _, dashes) in zip(lines.items(), _STYLES, strict=False):
+        axes.plot(places, line, dashes, color=colour, linewidth=2)
+        text = axes.annotate(
+            name,
+            (places[-1], line[-1]),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+        )
+        text.set_parse_math(False)
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(axis="y", color="#eeeeee")
+    figure.suptitle(title, x=0.01, ha="left")
+    sns.despine(ax=axes)
+    return axes
+
+
+def scatter(
+    groups: Mapping[str, Mapping[str, Sequence[float]]], *, title: str, x: str = "", y: str = ""
+) -> Axes:
+    """Draw named points (x, y) in up to four groups, each with a colour and a shape of its own.
+
+    One step is equally long in both directions, so distances can be compared by eye. Names are
+    put beside their points, where they cover each other least. Raises ``ValueError`` for too many
+    groups or none, an empty group, and numbers that are not finite.
+    """
+    _check_groups(groups)
+    for name, members in groups.items():
+        if not members:
+            raise ValueError(f"{name!r} has no points; leave it out or give it one")
+        _check(
+            {
+                f"{word}, {axis}": n
+                for word, at in members.items()
+                for axis, n in zip("xy", at, strict=True)
+            }
+        )
+    with sns.axes_style("ticks"):
+        figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    for (name, members), (colour, marker, _) in zip(groups.items(), _STYLES, strict=False):
+        across, up = zip(*members.values(), strict=True)
+        axes.scatter(across, up, color=colour, marker=marker, s=45, label=name)
+    axes.margins(0.12)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(xlabel=x, ylabel=y)
+    axes.legend(frameon=False)
+    figure.suptitle(title, x=0.01, ha="left")
+    sns.despine(ax=axes)
+    _name_points(axes, {word: at for members in groups.values() for word, at in members.items()})
+    return axes
+
+
+def _name_points(axes: Axes, points: Mapping[str, Sequence[float]]) -> None:
+    """Write each name to the right, left, top or bottom of its point, where most room is."""
+    sides = ((8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center"))
+    axes.figure.canvas.draw()  # only now it is known where things stand
+    taken = [text.get_window_extent() for text in axes.get_legend().get_texts()]
+    dots = axes.transData.transform(list(points.values()))
+    taken += [_box(dot, 6) for dot in dots]
+    for word, at in points.items():
+        tried: list[tuple[float, int, Annotation]] = []
+        for number, (right, up, align) in enumerate(sides):
+            text = axes.annotate(
+                word,
+                tuple(at),
+                xytext=(right, up),
+                textcoords="offset points",
+                ha=align,
+                va="center",
+            )
+            text.set_parse_math(False)
+            box = text.get_window_extent()
+            covered = sum(_common_area(box, other) for other in taken)
+            tried.append((covered, number, text))
+        best = min(tried)[2]
+        taken.append(best.get_window_extent())
+        for _, _, text in tried:
+            if text is not best:
+                text.remove()
+
+
+def _box(centre: np.ndarray, radius: float) -> Bbox:
+    return Bbox([centre - radius, centre + radius])
+
+
+def _common_area(one: Bbox, other: Bbox) -> float:
+    common = Bbox.intersection(one, other)
+    return common.width * common.height if common else 0.0
+
+
+def _check_groups(groups: Mapping) -> None:
+    if not 1 <= len(groups) <= len(_STYLES):
+        raise ValueError(
+            f"{len(groups)} cannot be told apart by colour and shape; give 1 to {len(_STYLES)}"
+        )
 
 
 def _check(values: Mapping[str, float]) -> None:

@@ -1,8 +1,9 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
-from llmlab.viz import bars, points
+from llmlab.viz import bars, curves, heatmap, points, scatter
 
 mpl.use("agg")
 VALUES = {"one $": 1.0, "a hundred": 100.0, "ten": 10.0}
@@ -80,3 +81,132 @@ def test_a_number_that_is_not_finite_is_named_and_refused(draw, number):
 def test_zero_has_no_place_among_powers_of_ten():
     with pytest.raises(ValueError, match="bars"):
         points({"none": 0.0}, **WORDS)
+
+
+TABLE = {"title": "It is striped", "label": "value", "rows": "position", "columns": "column"}
+
+
+def test_a_heatmap_shows_the_table_as_it_stands():
+    table = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 9.0]])
+    axes = heatmap(table, **TABLE)
+    mesh = axes.collections[0]
+    assert mesh.get_array().reshape(2, 3).tolist() == table.tolist()
+    assert axes.yaxis_inverted()  # the first row at the top
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("column", "position")
+    assert axes.figure.get_suptitle() == "It is striped"
+    assert mesh.colorbar.ax.get_ylabel() == "value"
+
+
+def test_zero_is_in_the_middle_of_the_colours_when_there_are_signs():
+    mesh = heatmap([[-1.0, 0.0], [0.5, 3.0]], **TABLE).collections[0]
+    assert mesh.get_clim() == (-3, 3)
+    red, green, blue, _ = mesh.to_rgba(0.0)
+    assert min(red, green, blue) > 0.9
+    assert mesh.to_rgba(-3.0)[2] > mesh.to_rgba(-3.0)[0]  # blue below, red above
+    assert mesh.to_rgba(3.0)[0] > mesh.to_rgba(3.0)[2]
+
+
+def test_without_signs_a_larger_number_is_lighter():
+    mesh = heatmap([[1.0, 2.0, 4.0]], **TABLE).collections[0]
+    assert mesh.get_clim() == (1, 4)
+    lightness = [sum(mesh.to_rgba(value)[:3]) for value in (1.0, 2.0, 4.0)]
+    assert lightness == sorted(lightness)
+
+
+@pytest.mark.parametrize("table", [[], [[]], [1.0, 2.0], [[[1.0]]]], ids=str)
+def test_a_heatmap_needs_rows_and_columns(table):
+    with pytest.raises(ValueError, match="rows and columns"):
+        heatmap(table, **TABLE)
+
+
+def test_a_number_without_a_colour_is_named():
+    with pytest.raises(ValueError, match=r"table\[1, 0\]=nan"):
+        heatmap([[0.0, 1.0], [float("nan"), 1.0]], **TABLE)
+    assert plt.get_fignums() == []
+
+
+AXES = {"title": "It falls", "x": "steps", "y": "loss"}
+
+
+def test_curves_go_through_their_numbers_and_carry_their_names():
+    axes = curves({"real $": [3.0, 2.0, 1.0], "shuffled": [3.0, 3.0, 2.5]}, at=[0, 10, 20], **AXES)
+    axes.figure.canvas.draw()
+    lines = axes.get_lines()
+    assert [line.get_ydata().tolist() for line in lines] == [[3, 2, 1], [3, 3, 2.5]]
+    assert lines[0].get_xdata().tolist() == [0, 10, 20]
+    assert len({line.get_color() for line in lines}) == 2
+    assert len({line.get_linestyle() for line in lines}) == 2
+    assert [text.get_text() for text in axes.texts] == ["real $", "shuffled"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("steps", "loss")
+    assert axes.figure.get_suptitle() == "It falls"
+
+
+def test_curves_count_their_places_from_zero():
+    (line,) = curves({"loss": [5.0, 4.0]}, **AXES).get_lines()
+    assert line.get_xdata().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("lines", [{}, {str(n): [1.0] for n in range(5)}], ids=["none", "five"])
+def test_too_many_or_no_curves_are_refused(lines):
+    with pytest.raises(ValueError, match="1 to 4"):
+        curves(lines, **AXES)
+
+
+@pytest.mark.parametrize("lines", [{"a": []}, {"a": [1.0, 2.0], "b": [1.0]}], ids=str)
+def test_a_curve_needs_a_number_for_each_place(lines):
+    with pytest.raises(ValueError, match="numbers for"):
+        curves(lines, **AXES)
+
+
+def test_a_gap_in_a_curve_is_named():
+    with pytest.raises(ValueError, match=r"loss, 1'\]=nan"):
+        curves({"loss": [1.0, float("nan")]}, **AXES)
+    assert plt.get_fignums() == []
+
+
+CLOUDS = {
+    "people": {"king $": (0.0, 0.0), "queen": (0.1, 0.0), "prince": (0.05, 0.05)},
+    "fruits": {"apple": (4.0, 1.0), "mango": (4.1, 1.05)},
+}
+
+
+def test_scattered_points_stand_where_they_are_in_colours_and_shapes_of_their_groups():
+    axes = scatter(CLOUDS, title="Two clouds")
+    people, fruits = axes.collections
+    assert people.get_offsets().tolist() == [list(at) for at in CLOUDS["people"].values()]
+    assert people.get_facecolor().tolist() != fruits.get_facecolor().tolist()
+    assert people.get_paths()[0].vertices.shape != fruits.get_paths()[0].vertices.shape
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["people", "fruits"]
+    assert axes.figure.get_suptitle() == "Two clouds"
+    (x0, y0), (x1, y1) = axes.transData.transform([(0, 0), (1, 1)])
+    assert x1 - x0 == pytest.approx(y1 - y0)
+
+
+def test_each_point_has_its_name_once_beside_it():
+    axes = scatter(CLOUDS, title="Two clouds")
+    axes.figure.canvas.draw()
+    words = [word for members in CLOUDS.values() for word in members]
+    assert [text.get_text() for text in axes.texts] == words
+    places = {word: at for members in CLOUDS.values() for word, at in members.items()}
+    for text in axes.texts:
+        assert text.xy == places[text.get_text()]
+        assert max(np.abs(text.xyann)) < 15  # points of a screen
+
+
+def test_names_avoid_each_other():
+    close = {"people": {"long name one": (0.0, 0.0), "long name two": (0.0, 0.001)}}
+    axes = scatter(close | {"far": {"x": (1.0, 1.0)}}, title="Close")
+    one, two, _ = axes.texts
+    assert not one.get_window_extent().overlaps(two.get_window_extent())
+
+
+@pytest.mark.parametrize("groups", [{}, {str(n): {"a": (0, 0)} for n in range(5)}, {"none": {}}])
+def test_points_need_one_to_four_groups_with_something_in_them(groups):
+    with pytest.raises(ValueError, match=r"1 to 4|no points"):
+        scatter(groups, title="")
+
+
+def test_a_point_without_a_place_is_named():
+    with pytest.raises(ValueError, match=r"apple, y'\]=inf"):
+        scatter({"fruits": {"apple": (0.0, float("inf"))}}, title="")
+    assert plt.get_fignums() == []
