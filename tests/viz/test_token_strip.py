@@ -265,7 +265,8 @@ def test_what_people_read_and_hear(gpt2):
     """
     result = in_javascript(strip, body)
     assert result["read"] == [
-        "␣the", "⏎", r"\x00", r"\u202e", "é漢😀", r"\ufeffx", r"\xf0\x9f", r"a\xc3", r"\xed\xa0\x80", r"\xff",
+        "␣the", "⏎", r"\x00", r"\u202e", "é漢😀", r"\ufeffx",
+        r"\xf0\x9f", r"a\xc3", r"\xed\xa0\x80", r"\xff",
     ]  # fmt: skip
     assert result["heard"][:4] == ["space the", "newline", "character 0", "character 202E"]
     assert result["heard"][6:8] == ["byte F0 byte 9F", "a byte C3"]
