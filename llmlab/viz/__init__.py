@@ -25,7 +25,16 @@ _HOMES = {
     "scatter": "plots",
 }
 
-__all__ = ["EmbeddingMap", "NextToken", "TokenStrip", "bars", "curves", "heatmap", "points", "scatter"]
+__all__ = [
+    "EmbeddingMap",
+    "NextToken",
+    "TokenStrip",
+    "bars",
+    "curves",
+    "heatmap",
+    "points",
+    "scatter",
+]
 
 
 def __getattr__(name: str):
