@@ -343,6 +343,12 @@ class View {
       this.shownText = wellFormed(box.value);
       session.change(box.value, "typing");
     });
+    // JupyterLab takes every Enter in a cell's output away, at the box itself: it must not get there.
+    this.root.addEventListener(
+      "beforeinput",
+      (event) => event.inputType === "insertLineBreak" && event.stopPropagation(),
+      true,
+    );
     slider.addEventListener("input", () => (session.temperature = Number(slider.value)));
     // Python learns the temperature when the person is done, not once per step. For a pointer that
     // is `change`: not every browser focuses a slider that is dragged. A key causes a `change` per

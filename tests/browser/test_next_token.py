@@ -81,6 +81,11 @@ def test_bars_are_there_at_once_and_change_while_you_type(notebook, widget):
     ]
 
 
+def test_enter_begins_a_new_line(notebook, widget):
+    widget.type("\nand")
+    assert notebook.evaluate("widget.text") == repr("The capital of France is\nand")
+
+
 def test_the_temperature_by_keyboard_needs_no_kernel(notebook, widget):
     widget.slider.focus()
     notebook.kernel_messages.clear()
