@@ -5,18 +5,9 @@ sentences of up to 20 tokens key by key, then keys at their very beginning, wher
 computed for the last text can be used again.
 """
 
-import sys
-import tempfile
-from pathlib import Path
-
-import nbformat
 import numpy as np
+from lab_cell import NextTokenWidget, lab_with
 from measure import Row
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from browser.lab import HOW_TO_GET_ONE, LabPage, lab_server, open_chromium
-from browser.next_token_page import NextTokenWidget
 
 LIMIT_MS = 300
 
@@ -69,15 +60,7 @@ def rows() -> list[Row]:
 
 def measure() -> dict[str, float]:
     """Milliseconds from the input event to the painted bars, by percentile."""
-    home = tempfile.TemporaryDirectory()
-    with home, lab_server(Path(home.name)) as server, open_chromium() as browser:
-        if browser is None:
-            raise RuntimeError(HOW_TO_GET_ONE)
-        lab = LabPage(browser, server)
-        lab.open(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SETUP)]))
-        lab.run_all()
-        if errors := lab.errors():
-            raise RuntimeError(f"the notebook failed: {errors}")
+    with lab_with(SETUP) as lab:
         widget = NextTokenWidget(lab)
         widget.root.evaluate(STOPWATCH)
         at_end, at_beginning = [], []
@@ -85,7 +68,6 @@ def measure() -> dict[str, float]:
             widget.fill("")
             at_end += _type(widget, "Control+End", sentence)
             at_beginning += _type(widget, "Control+Home", AT_THE_BEGINNING)
-        lab.close()
     times = np.array(at_end + at_beginning)
     return {
         "keystrokes": len(times),

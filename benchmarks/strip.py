@@ -10,18 +10,8 @@ frame to the message that follows its painting. The wait for that frame, at 60 a
 whatever one does, is not counted; ``wall`` has it. At most ten rows are in sight and painted.
 """
 
-import sys
-import tempfile
-from pathlib import Path
-
-import nbformat
-import numpy as np
+import numpy as npfrom lab_cell import TokenStripWidget, lab_with
 from measure import Row
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from browser.lab import HOW_TO_GET_ONE, LabPage, lab_server, open_chromium
-from browser.token_strip_page import TokenStripWidget
 
 LIMIT_MS = 16
 CHARACTERS = 2000
@@ -31,10 +21,7 @@ from llmlab.text import gpt2_tokenizer
 from llmlab.viz import TokenStrip
 
 tokenizer = gpt2_tokenizer()
-special = set(tokenizer.special_tokens.values())
-vocabulary = [b"" if i in special else tokenizer.decode_bytes([i])
-              for i in range(tokenizer.vocab_size)]
-TokenStrip(vocabulary, pattern=tokenizer.pattern, merges=0)
+TokenStrip(tokenizer.token_bytes, pattern=tokenizer.pattern, merges=0)
 """
 ENGLISH = (
     "A tokenizer cuts a text into pieces before a language model sees any of it. Frequent words "
@@ -86,19 +73,10 @@ def rows() -> list[Row]:
 
 def measure() -> dict[str, float]:
     """Milliseconds of work from the slider's input event to painted boxes, by percentile."""
-    home = tempfile.TemporaryDirectory()
-    with home, lab_server(Path(home.name)) as server, open_chromium() as browser:
-        if browser is None:
-            raise RuntimeError(HOW_TO_GET_ONE)
-        lab = LabPage(browser, server)
-        lab.open(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SETUP)]))
-        lab.run_all()
-        if errors := lab.errors():
-            raise RuntimeError(f"the notebook failed: {errors}")
+    with lab_with(SETUP) as lab:
         widget = TokenStripWidget(lab)
         widget.root.evaluate(STOPWATCH)
         english, mixture = (_walk(widget, text) for text in (ENGLISH, MIXTURE))
-        lab.close()
     work, wall = np.concatenate([english, mixture]).T
     return {
         "moves": len(work),

@@ -7,7 +7,7 @@ import pytest
 from llmlab.viz import EmbeddingMap
 
 from .embedding_map_page import WIDGET, EmbeddingMapWidget, work_by_keyboard_alone
-from .lab import REPOSITORY
+from .lifetime import views_leave_nothing_behind
 
 pytestmark = pytest.mark.browser
 
@@ -292,37 +292,9 @@ def test_pictures(notebook, widget, theme):
 
 
 def test_views_leave_nothing_behind(notebook, oracle):
-    source = (REPOSITORY / "llmlab" / "viz" / "embedding_map.js").read_text("utf-8")
-    traits = {name: list(getattr(oracle, name)) for name in ("vocabulary", "vectors", "groups")}
-    left = notebook.page.evaluate(
-        """async ([source, traits, marks]) => {
-            const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
-            const { default: widget } = await import(url);
-            const state = { marks };
-            for (const name in traits) {
-                state[name] = new DataView(new Uint8Array(traits[name]).buffer);
-            }
-            const listeners = [];
-            const model = {
-                get: (name) => state[name], set: () => {}, save_changes: () => {},
-                on: (...pair) => listeners.push(pair),
-                off: (name, callback) => {
-                    const place = listeners.findIndex((l) => l[0] === name && l[1] === callback);
-                    listeners.splice(place, 1);
-                },
-            };
-            const { initialize, render } = widget();
-            const close = initialize({ model });
-            const el = document.createElement('div');
-            const cleanups = [render({ model, el }), render({ model, el })];
-            const drawn = el.childElementCount;
-            cleanups.forEach((cleanup) => cleanup());
-            close();
-            return { drawn, left: el.childElementCount, listeners: listeners.length };
-        }""",
-        [source, traits, oracle.marks],
-    )
-    assert left == {"drawn": 2, "left": 0, "listeners": 0}
+    names = ("vocabulary", "vectors", "groups", "marks")
+    traits = {name: getattr(oracle, name) for name in names}
+    views_leave_nothing_behind(notebook, "embedding_map.js", traits)
 
 
 def test_a_page_loaded_again_shows_the_words_of_the_kernel(notebook, widget):

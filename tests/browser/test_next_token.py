@@ -3,9 +3,10 @@
 import json
 
 import nbformat
+import numpy as np
 import pytest
 
-from .lab import REPOSITORY
+from .lifetime import views_leave_nothing_behind
 from .next_token_page import WIDGET, NextTokenWidget, work_by_keyboard_alone
 
 pytestmark = pytest.mark.browser
@@ -291,38 +292,15 @@ def test_only_the_newest_text_is_asked_for_while_the_kernel_is_slow(notebook, wi
 
 
 def test_views_leave_nothing_behind(notebook):
-    source = (REPOSITORY / "llmlab" / "viz" / "next_token.js").read_text("utf-8")
-    left = notebook.page.evaluate(
-        """async (source) => {
-            const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
-            const { default: widget } = await import(url);
-            const bytes = (array) => new DataView(array.buffer);
-            const state = {
-                vocabulary: bytes(new TextEncoder().encode('["a", "b"]')), top: 2, text: 'x',
-                logits: bytes(new Float32Array([1, 2])), temperature: 1,
-                answer: { n: 0, error: '' },
-            };
-            const listeners = [];
-            const model = {
-                get: (name) => state[name], set: () => {}, save_changes: () => {},
-                on: (...pair) => listeners.push(pair),
-                off: (name, callback) => {
-                    const place = listeners.findIndex((l) => l[0] === name && l[1] === callback);
-                    listeners.splice(place, 1);
-                },
-            };
-            const { initialize, render } = widget();
-            const close = initialize({ model });
-            const el = document.createElement('div');
-            const cleanups = [render({ model, el }), render({ model, el })];
-            const drawn = el.childElementCount;
-            cleanups.forEach((cleanup) => cleanup());
-            close();
-            return { drawn, left: el.childElementCount, listeners: listeners.length };
-        }""",
-        source,
-    )
-    assert left == {"drawn": 2, "left": 0, "listeners": 0}
+    traits = {
+        "vocabulary": b'["a", "b"]',
+        "logits": np.array([1, 2], "<f4").tobytes(),
+        "answer": {"n": 0, "error": ""},
+        "text": "x",
+        "temperature": 1,
+        "top": 2,
+    }
+    views_leave_nothing_behind(notebook, "next_token.js", traits)
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])

@@ -3,9 +3,10 @@
 import ast
 
 import nbformat
+import numpy as np
 import pytest
 
-from .lab import REPOSITORY
+from .lifetime import views_leave_nothing_behind
 from .token_strip_page import STRIP, TokenStripWidget
 
 pytestmark = pytest.mark.browser
@@ -313,36 +314,9 @@ def test_a_box_is_seen_where_the_system_sets_the_colours(notebook, widget):
 
 
 def test_views_leave_nothing_behind(notebook):
-    source = (REPOSITORY / "llmlab" / "viz" / "token_strip.js").read_text("utf-8")
-    left = notebook.page.evaluate(
-        """async (source) => {
-            const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
-            const { default: widget } = await import(url);
-            const state = {
-                vocabulary: new DataView(new Uint32Array([1, 0]).buffer), rule: 'a+', text: 'x',
-                merges: 0,
-            };
-            const listeners = [];
-            const model = {
-                get: (name) => state[name], set: () => {}, save_changes: () => {},
-                on: (...pair) => listeners.push(pair),
-                off: (name, callback) => {
-                    const place = listeners.findIndex((l) => l[0] === name && l[1] === callback);
-                    listeners.splice(place, 1);
-                },
-            };
-            const { initialize, render } = widget();
-            const close = initialize({ model });
-            const el = document.createElement('div');
-            const cleanups = [render({ model, el }), render({ model, el })];
-            const drawn = el.childElementCount;
-            cleanups.forEach((cleanup) => cleanup());
-            close();
-            return { drawn, left: el.childElementCount, listeners: listeners.length };
-        }""",
-        source,
-    )
-    assert left == {"drawn": 2, "left": 0, "listeners": 0}
+    vocabulary = np.array([1, 0], "<u4").tobytes()
+    traits = {"vocabulary": vocabulary, "rule": "a+", "text": "x", "merges": 0}
+    views_leave_nothing_behind(notebook, "token_strip.js", traits)
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
