@@ -10,7 +10,8 @@ frame to the message that follows its painting. The wait for that frame, at 60 a
 whatever one does, is not counted; ``wall`` has it. At most ten rows are in sight and painted.
 """
 
-import numpy as npfrom lab_cell import TokenStripWidget, lab_with
+import numpy as np
+from lab_cell import TokenStripWidget, lab_with
 from measure import Row
 
 LIMIT_MS = 16
