@@ -10,6 +10,7 @@ from llmlab.exercises.exercise import Exercise
 NOTEBOOKS = {  # module -> notebook, in reading order
     "llm": "01_what_is_an_llm",
     "tokens": "02_tokens",
+    "embeddings": "03_embeddings",
 }
 
 
