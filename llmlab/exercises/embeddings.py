@@ -17,7 +17,7 @@ zeros only.
 """,
     stub='''
 def my_cosine(a, b):
-    """Return the cosine of the angle between the vectors a and b, a number from -1 to 1."""
+    """Return the cosine of the angle between the vectors a and b."""
     return ...
 ''',
     hints=(
@@ -353,7 +353,7 @@ word has fewer contexts.
 """,
     stub='''
 def my_pairs(words, window):
-    """Return the list of all pairs (word, context) at most `window` places apart."""
+    """Return all pairs (word, context) at most window places apart."""
     return ...
 ''',
     hints=(
@@ -468,7 +468,7 @@ a score `word · v` passes its derivative on to `word` multiplied by the vector 
 """,
     stub='''
 def my_negative_sampling(word, context, noise):
-    """Return the loss, a number, and its gradient with respect to word, an array."""
+    """Return the loss and its gradient with respect to word."""
     loss = ...
     gradient = ...
     return loss, gradient
