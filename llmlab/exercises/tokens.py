@@ -19,8 +19,8 @@ each other most often? The text has been cut into pieces, each a list of ids, an
 from one piece into the next. When two pairs are equally frequent, take the one with the lower ids
 (the smaller tuple: `(1, 5)` before `(2, 0)`).
 
-For `[[7, 8, 7, 8], [8, 7]]` the answer is `(7, 8)`: it occurs twice, as does `(8, 7)`, but it is
-lower.
+`[5, 5, 5]` holds the pair `(5, 5)` twice. For `[[7, 8, 7, 8], [8, 7]]` the answer is `(7, 8)`: it
+occurs twice, as does `(8, 7)`, but it is lower.
 """,
     stub='''
 def my_most_frequent_pair(pieces):
@@ -86,6 +86,20 @@ def across_pieces(pieces):
     return min(counts, key=lambda pair: (-counts[pair], pair))
 
 
+@most_frequent_pair.wrong(
+    "You return the pair together with its count; return the pair alone (and with equal counts, "
+    "the one with the lower ids)."
+)
+def with_count(pieces):
+    return _pairs(pieces).most_common(1)[0]
+
+
+@most_frequent_pair.wrong("You return the pair together with its count; return the pair alone.")
+def right_pair_with_count(pieces):
+    counts = _pairs(pieces)
+    return min(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 @most_frequent_pair.wrong("You return how often the pair occurs; return the pair itself.")
 def the_count(pieces):
     return max(_pairs(pieces).values())
@@ -113,7 +127,7 @@ def is_a_pair(given, pieces):
     if not isinstance(given, list | tuple) or len(given) != 2:
         return "Return one pair: a tuple of two ids."
     if tuple(given) not in _pairs(pieces):
-        return "The two ids that you return never stand next to each other in a piece."
+        return "The two ids that you return never follow each other, in this order, in a piece."
     return None
 
 
@@ -185,7 +199,7 @@ def stops_one_short(ids, pair, new_id):
 
 @apply_merge.wrong(
     "You move on by one after a merge, so the second half of the pair is still there; move on by "
-    "two."
+    "two. (In a for loop, changing n has no effect; use while.)"
 )
 def keeps_the_right_half(ids, pair, new_id):
     return [new_id if tuple(ids[n : n + 2]) == pair else ids[n] for n in range(len(ids))]
@@ -219,6 +233,24 @@ def in_place(ids, pair, new_id):
     return ids
 
 
+@apply_merge.wrong(
+    "You never merge anything. Perhaps you compare a list with a tuple? Those are never equal: "
+    "make both tuples."
+)
+def never(ids, pair, new_id):
+    return list(ids)
+
+
+@apply_merge.wrong("You merge the two ids in either order; the left one has to come first.")
+def either_order(ids, pair, new_id):
+    merged, n = [], 0
+    while n < len(ids):
+        found = sorted(ids[n : n + 2]) == sorted(pair)
+        merged.append(new_id if found else ids[n])
+        n += 2 if found else 1
+    return merged
+
+
 @apply_merge.wrong("You add the new id, but do not take the pair away.")
 def adds_only(ids, pair, new_id):
     merged = []
@@ -237,7 +269,7 @@ encode = Exercise(
 **3. Encoding.** Turn a text into ids with merges that somebody has trained. Start with the bytes
 of its UTF-8 form; then carry out the merges, in the order in which they were learned: merge
 number 0 makes id 256, merge number 1 makes id 257, and so on. (Leave out the cutting into pieces
-this time.)
+this time. You may use your function of exercise 2.)
 
 With `merges = [(104, 105), (256, 33)]`, the text `"hi!"` has the bytes `[104, 105, 33]`, which
 become `[256, 33]` and then `[257]`.
@@ -260,6 +292,7 @@ def my_encode(text, merges):
         ("aaab", [(97, 98), (97, 97), (257, 256)]),
         ("abab", [(97, 98), (256, 256)]),
         ("abc", [(98, 99), (97, 98)]),
+        ("ab", [(120, 121), (97, 98)]),
         ("abcbc", [(97, 98), (98, 99), (256, 257)]),
     ),
 )
@@ -278,14 +311,16 @@ def _merged(ids, pair, new_id):
 @encode.reference
 def my_encode(text, merges):
     ids = list(text.encode("utf-8"))
-    for new_id, (left, right) in enumerate(merges, start=256):
+    for number, (left, right) in enumerate(merges):
         merged = []
-        for id in ids:
-            # the token that was appended last may be the left half of a pair
-            if merged and (merged[-1], id) == (left, right):
-                merged[-1] = new_id
+        n = 0
+        while n < len(ids):
+            if ids[n : n + 2] == [left, right]:
+                merged.append(256 + number)
+                n += 2
             else:
-                merged.append(id)
+                merged.append(ids[n])
+                n += 1
         ids = merged
     return ids
 
@@ -296,10 +331,10 @@ def random_text(rng: np.random.Generator, size: int):
     known = list(text.encode("utf-8"))
     merges = []
     for n in range(size):
-        pairs = sorted({*zip(known, known[1:])})
-        if not pairs:
-            break
+        pairs = sorted({*zip(known, known[1:])}) or [(97, 97)]
         pair = pairs[int(rng.integers(len(pairs)))]
+        if rng.random() < 0.2:
+            pair = (120, 121 + n)  # a merge that this text has no use for
         merges.append(pair)
         known = _merged(known, pair, 256 + n)
     return text, merges
@@ -342,9 +377,38 @@ def numbered_from_257(text, merges):
     return ids
 
 
-@encode.wrong("You return the bytes; the merges are still to be carried out.")
+@encode.wrong(
+    "You return the bytes; the merges are still to be carried out. (my_apply_merge returns a new "
+    "list: give it a name, ids = my_apply_merge(…).)"
+)
 def only_bytes(text, merges):
     return list(text.encode("utf-8"))
+
+
+@encode.wrong(
+    "You stop at the first merge that does not occur in the text; skip it and go on with the next."
+)
+def stops_at_a_miss(text, merges):
+    ids = list(text.encode("utf-8"))
+    for n, pair in enumerate(merges):
+        merged = _merged(ids, pair, 256 + n)
+        if merged == ids:
+            break
+        ids = merged
+    return ids
+
+
+@encode.wrong(
+    "You number only the merges that occur in the text; merge number n makes id 256 + n whether "
+    "the ones before it occurred or not."
+)
+def numbers_hits_only(text, merges):
+    ids, hits = list(text.encode("utf-8")), 0
+    for pair in merges:
+        merged = _merged(ids, pair, 256 + hits)
+        hits += merged != ids
+        ids = merged
+    return ids
 
 
 @encode.wrong("You carry out the first merge only; go on with the others.")
@@ -400,7 +464,7 @@ class _Bytes:
         return list(text.encode("utf-8"))
 
     def decode(self, ids):
-        return bytes(ids).decode("utf-8", errors="replace")
+        return bytes(list(ids)).decode("utf-8", errors="replace")
 
     def tokens(self, text):
         return [self.decode([id]) for id in self.encode(text)]
@@ -415,6 +479,7 @@ _LOSSY = (
     _Characters("a tokenizer that knows small letters only", known=string.ascii_lowercase),
     _Characters("a tokenizer that drops spaces at the ends", str.strip),
     _Characters("a tokenizer that adds a full stop", "{}.".format),
+    _Characters("a tokenizer that turns texts round", lambda text: text[::-1]),
 )
 
 round_trip = Exercise(
@@ -448,6 +513,7 @@ def my_round_trip(tokenizer, text):
         (_LOSSY[2], " hi"),
         (_LOSSY[2], "hi"),
         (_LOSSY[3], "hi"),
+        (_LOSSY[4], "hi"),
     ),
 )
 
@@ -466,8 +532,8 @@ def random_tokenizer(rng: np.random.Generator, size: int):
 
 
 @round_trip.wrong(
-    "You encode a second time and compare ids. A tokenizer that writes everything small passes "
-    "that: the loss happened the first time. Compare with the text."
+    "You compare a first round with a second one. A tokenizer that writes everything small passes "
+    "that: the loss happened in the first. Compare with the text you began with."
 )
 def ids_again(tokenizer, text):
     ids = tokenizer.encode(text)
@@ -485,6 +551,11 @@ def same_length(tokenizer, text):
 )
 def joined_tokens(tokenizer, text):
     return "".join(tokenizer.tokens(text)) == text
+
+
+@round_trip.wrong("You compare which characters there are; their order counts, too.")
+def same_characters(tokenizer, text):
+    return sorted(tokenizer.decode(tokenizer.encode(text))) == sorted(text)
 
 
 @round_trip.wrong("You say True to everything; compare the decoded text with the text.")
@@ -512,7 +583,8 @@ tokens_per_word = Exercise(
     prompt="""
 **5. Tokens per word.** How many tokens does a tokenizer need for a word of a text, on average?
 Count as words what white space (spaces, line breaks) separates; a text without words has 0. Use
-your function to find a language or a subject for which GPT-2 needs more than 4 tokens a word.
+your function to find a language (with spaces between its words) or a subject for which GPT-2
+needs more than 4 tokens a word.
 """,
     stub='''
 def my_tokens_per_word(tokenizer, text):
