@@ -75,7 +75,7 @@ def test_tokens_grow_together_as_the_slider_moves(notebook):
 
 
 def test_cards_say_what_is_wrong_and_what_is_right(notebook):
-    cards = notebook.page.locator(".jp-OutputArea-output [role=status]")
+    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
     titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
     assert titles == [
         "✗ tokens.most_frequent_pair: not yet",
@@ -94,7 +94,7 @@ def test_cards_say_what_is_wrong_and_what_is_right(notebook):
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_pictures(notebook, theme):
     notebook.theme(f"JupyterLab {theme}")
-    cards = notebook.page.locator(".jp-OutputArea-output [role=status]")
+    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
     notebook.screenshot(f"notebook_02_{theme.lower()}_card", cards.first)
     widget = TokenStripWidget(notebook)
     notebook.screenshot(f"notebook_02_{theme.lower()}_widget", widget.root)
