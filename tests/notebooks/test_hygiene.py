@@ -1,6 +1,7 @@
 import ast
 import importlib
 import json
+import symtable
 from pathlib import Path
 
 import nbformat
@@ -109,3 +110,33 @@ def test_exercises_come_blank(path):
     for name in names:
         (output,) = cells[name].outputs
         assert "not attempted yet" in output.data["text/plain"]
+
+
+def assigned_and_needed(source):
+    """The global names that a cell gives a value, and those that it only uses."""
+    top = symtable.symtable(source, "cell", "exec")
+    assigned = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned()}
+    assigned |= {symbol.get_name() for symbol in top.get_symbols() if symbol.is_imported()}
+    tables, used = [top], set()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        used |= {
+            symbol.get_name()
+            for symbol in table.get_symbols()
+            if symbol.is_referenced() and (table is top or symbol.is_global())
+        }
+    return assigned, used - assigned
+
+
+def test_cells_can_be_run_again_in_any_order(notebook):
+    """A name that one cell takes from another gets its value in one cell only."""
+    cells = [(cell.id, *assigned_and_needed(cell.source)) for cell in code_cells(notebook)]
+    needed = set().union(*(names for _, _, names in cells))
+    givers = {name: [id_ for id_, assigned, _ in cells if name in assigned] for name in needed}
+    assert {name: ids for name, ids in givers.items() if len(ids) > 1} == {}
+
+
+def test_every_use_of_a_name_is_seen():
+    source = "def f(a):\n    return [a + b for c in d]\nx = 1\nfor y in z:\n    w = y"
+    assert assigned_and_needed(source) == ({"f", "x", "y", "w"}, {"b", "d", "z"})
