@@ -11,6 +11,7 @@ import numpy as np
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-6  # how far apart two numbers may be: single precision and some room
 _LONGEST = 300  # characters of one written value
+_SHORT = 40  # characters up to which two values are shown whole, not only where they differ
 
 
 def difference(expected: Any, given: Any) -> str | None:
@@ -24,16 +25,19 @@ def difference(expected: Any, given: Any) -> str | None:
     >>> difference(0.5, 0.5000001)
     """
     try:
-        return _difference(expected, given)
+        if given is None and expected is not None:
+            return "your function returns None; is a return missing?"
+        found = _difference(expected, given)
+        if found and _holds(given, ...) and not _holds(expected, ...):
+            return "there is still a ... in your answer"
+        return found
     except Exception as error:  # the learner's own types may do anything when they are compared
         return f"the result cannot be compared: {type(error).__name__}"
 
 
 def _difference(expected: Any, given: Any) -> str | None:
     if given is None and expected is not None:
-        return "your function returns None; is a return missing?"
-    if given is ... and expected is not ...:
-        return "there is still a ... in your answer"
+        return f"there is a None in your answer, and {write(expected)} is expected"
     expected, given = _plain(expected), _plain(given)
     if isinstance(expected, str):
         return _of_texts(expected, given)
@@ -51,6 +55,14 @@ def _difference(expected: Any, given: Any) -> str | None:
     if isinstance(expected, Sequence) and not isinstance(expected, bytes):
         return _of_sequences(expected, given)
     return None if bool(expected == given) else "the result is another one"
+
+
+def _holds(value: Any, left: Any) -> bool:
+    """Whether a value is `left`, a None or the ``...`` of a stub, or has it anywhere inside."""
+    items = list(value.values()) if isinstance(value, Mapping) else value
+    return value is left or (
+        isinstance(items, list | tuple) and any(_holds(item, left) for item in items)
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -73,6 +85,8 @@ def _of_texts(expected: str, given: Any) -> str | None:
         return f"a text is expected, and {_kind(given)} is given"
     if given == expected:
         return None
+    if max(len(expected), len(given)) <= _SHORT:
+        return f"{write(given)} is given and {write(expected)} expected"
     pairs = zip(expected, given, strict=False)
     at = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(given)))
     return f"the texts differ from character {at} on"
@@ -135,7 +149,7 @@ def _of_mappings(expected: Mapping, given: Any) -> str | None:
         if key not in expected:
             return f"the key {write(key)} should not be there"
     for key, value in expected.items():
-        if found := difference(value, given[key]):
+        if found := _difference(value, given[key]):
             return f"under the key {write(key)}: {found}"
     return None
 
@@ -156,18 +170,29 @@ def _of_sequences(expected: Sequence, given: Any) -> str | None:
     if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         return f"a {type(expected).__name__} is expected, and {_kind(given)} is given"
     for place, (one, other) in enumerate(zip(expected, given, strict=False)):
-        if difference(one, other):
-            return f"at place {place}, {write(other)} is given and {write(one)} expected"
+        if found := _difference(one, other):
+            return _at(place, one, other, found)
     if len(given) != len(expected):
-        return f"{len(given)} items are given, and {len(expected)} expected"
+        items = "item is" if len(given) == 1 else "items are"
+        return f"{len(given)} {items} given, and {len(expected)} expected"
     return None
+
+
+def _at(place: int, expected: Any, given: Any, found: str) -> str:
+    """Say what differs at one place of a list: both items, or, if they are long, where in them."""
+    one, other = write(expected), write(given)
+    is_long = max(len(one), len(other)) > _SHORT or one == other
+    has_parts = isinstance(_plain(expected), Sequence | Mapping | Set | np.ndarray)
+    if (is_long and has_parts) or (_holds(given, None) and not _holds(expected, None)):
+        return f"at place {place}: {found}"
+    return f"at place {place}, {other} is given and {one} expected"
 
 
 def write(value: Any) -> str:
     """Write a value for a person: numbers to 4 digits, arrays and tensors as lists, none too long.
 
     >>> write(1 / 3), write(np.array([[1.0, 0.25]])), write("a" * 400)[-3:]
-    ('0.3333', '[[1, 0.25]]', "aa…")
+    ('0.3333', '[[1, 0.25]]', 'aa…')
     """
     try:
         text = _written(value)

@@ -45,11 +45,25 @@ def test_anything_can_be_written_shortly(value):
         (1.0, ..., "..."),
         (True, 1, "True is expected"),
         (True, np.False_, "True is expected"),
-        ("cat", "car", "from character 2 on"),
-        ("cat", "cats", "from character 3 on"),
+        ("queen", "mango", "'mango' is given and 'queen' expected"),
+        ("x" * 40, "x" * 39, "xx' is given and 'xx"),
+        ("x" * 41, "x" * 40 + "y", "the texts differ from character 40 on"),
+        ("x" * 40, "x" * 41, "the texts differ from character 40 on"),
         ("cat", 3, "a whole number is given"),
         ([1, 2], [1, 3], "at place 1, 3 is given and 2 expected"),
-        ([1, 2], [1], "1 items are given, and 2 expected"),
+        ([1, 2], [1], "1 item is given, and 2 expected"),
+        ([1, 2], [], "0 items are given, and 2 expected"),
+        ([1], [1, 2], "2 items are given, and 1 expected"),
+        ([("a", "b")], [("b", "a")], "at place 0, ('b', 'a') is given and ('a', 'b') expected"),
+        ([0, [*range(50)]], [0, [*range(49), 0]], "at place 1: at place 49, 0 is given and 49"),
+        ([np.zeros(50)], [np.eye(50)[7]], "at place 0: at place 7, 1 is given and 0 expected"),
+        ([np.zeros((0, 2))], [np.zeros(0)], "at place 0: the result has shape (0,), and (0, 2)"),
+        (["x" * 50], ["x" * 49], "at place 0: the texts differ from character 49 on"),
+        ([10**50], [1], "at place 0, 1 is given and 1000"),
+        ([1, 2], [1, None], "at place 1: there is a None in your answer, and 2 is expected"),
+        ([1, (2, 3)], [1, (2, None)], "at place 1: at place 1: there is a None in your answer"),
+        ([(1, None)], [(2, None)], "at place 0, (2, None) is given and (1, None) expected"),
+        ({"a": 1}, {"a": None}, "under the key 'a': there is a None in your answer"),
         ([1, 2], "12", "a text is given"),
         ((1, 2), {1, 2}, "a set is given"),
         ({"a": 1}, {"a": 2}, "under the key 'a': 1 is expected"),
@@ -72,6 +86,30 @@ def test_anything_can_be_written_shortly(value):
 )
 def test_differences_are_said_in_words(expected, given_, words):
     assert words in difference(expected, given_)
+
+
+@pytest.mark.parametrize(
+    ("expected", "given_"),
+    [
+        (1, ...),
+        (None, ...),
+        ([1, 2], [1, ...]),
+        ([1, 2], [0, ...]),
+        ([1, 2], [1, 2, ...]),
+        (1.0, (0.5, ...)),
+        (np.zeros(2), [0, ...]),
+        ((1.0, np.zeros(2)), (1.0, ...)),
+        ([(1, 2), (3, 4)], [(1, 2), (3, ...)]),
+        ({"a": {"b": [1]}}, {"a": {"b": [...]}}),
+    ],
+)
+def test_dots_of_the_stub_are_found_wherever_they_are(expected, given_):
+    assert difference(expected, given_) == "there is still a ... in your answer"
+
+
+def test_dots_that_are_expected_are_no_fault():
+    assert difference([1, ...], [1, ...]) is None
+    assert difference([1, ...], [2, ...]) == "at place 0, 2 is given and 1 expected"
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_changing_the_argument_is_told(double):
         (lambda numbers: "text", "A list is expected, and a text is given"),
         (lambda numbers: 7, "A list is expected, and a whole number is given"),
         (lambda numbers: (n for n in numbers), "a generator is given"),
-        (lambda numbers: [*numbers, 1], "items are given"),
+        (lambda numbers: [*numbers, 1], "item is given"),
         (lambda numbers: 1 / 0, "ZeroDivisionError"),
         (lambda: 1, "has to take (numbers), and takes ()"),
         (lambda numbers, more: 1, "has to take (numbers), and takes (numbers, more)"),
