@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -18,10 +17,11 @@ import numpy as np
 from llmlab.exercises.cards import Card, Listing
 from llmlab.exercises.comparing import difference, write
 from llmlab.exercises.exercise import Arguments, Exercise
-from llmlab.exercises.running import Outcome, is_changed, run
+from llmlab.exercises.running import Outcome, Run, is_changed, is_inside, run, within
 from llmlab.exercises.shelf import exercise_ids, find
 
 _MOST_LINES = 8  # of what an answer printed
+_TO_LOOK = 15.0  # seconds to compare and write results, which takes milliseconds
 
 _attempts: dict[str, int] = {}  # by id, in this session
 _passed_at: dict[str, int] = {}  # the number of the attempt that passed first
@@ -51,11 +51,13 @@ def check(id: str, answer: Any) -> Result:
     ``check("tokens.most_frequent_pair", my_most_frequent_pair)``. A function that does not end
     is stopped. The result shows as a card, and is true when the answer is right.
     """
+    if is_inside():
+        return Result("check cannot be called by the function that it checks", id=str(id))
     exercise = find(id)
     if exercise is None:
         return Result(**_unknown(id))
     result = judge(exercise, answer, np.random.default_rng())
-    if result.status != "not attempted":
+    if result.status in ("passed", "not yet"):
         _attempts[id] = _attempts.get(id, 0) + 1
         if result.passed:
             _passed_at.setdefault(id, _attempts[id])
@@ -93,29 +95,49 @@ def judge(exercise: Exercise, answer: Any, rng: np.random.Generator) -> Result:
             f"Write your code in place of the ... and run the cell again; "
             f'hint("{exercise.id}") helps.',
         )
-    if refusal := _not_callable(exercise, answer):
-        return _result(exercise, "not yet", refusal)
+    # Whatever belongs to the learner is touched in limited time only: a result may be endless to
+    # look at, and a value's own __str__ may raise anything.
+    looked = within(_TO_LOOK, lambda given_up: _not_callable(exercise, answer))
+    if looked.value:
+        return _result(exercise, "not yet", looked.value)
     inputs = exercise.inputs(rng)
     trial = run(answer, inputs, seconds=exercise.seconds, names=_names(exercise))
     if trial.interrupted:
-        return _result(exercise, "not yet", "You stopped the check; run the cell to try again.")
+        return _interrupted(exercise)
+    judged = within(exercise.seconds + _TO_LOOK, lambda given_up: _verdict(exercise, inputs, trial))
+    if judged.interrupted:
+        return _interrupted(exercise)
+    if not judged.in_time:
+        text = "Your result is so large, or so odd, that it cannot be looked at in time."
+        return _result(exercise, "not yet", text)
+    if judged.error is not None:
+        text = f"Your result cannot be looked at: that raised {type(judged.error).__name__}."
+        return _result(exercise, "not yet", text)
+    return judged.value
+
+
+def _interrupted(exercise: Exercise) -> Result:
+    return _result(exercise, "", "You stopped the check; run the cell to try again.")
+
+
+def _verdict(exercise: Exercise, inputs: Sequence[Arguments], trial: Run) -> Result:
+    """Compare the outcomes with the reference's, and find words for what is wrong."""
     inputs = inputs[: len(trial.outcomes)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        expected = [exercise.answer(*copy.deepcopy(arguments)) for arguments in inputs]
-        faults = [
-            _fault(exercise, value, outcome, arguments)
-            for value, outcome, arguments in zip(expected, trial.outcomes, inputs, strict=True)
-        ]
-        wrong = [place for place, fault in enumerate(faults) if fault]
-        if not wrong:
-            # The number is left out on purpose: it is the same for everybody, right or nearly so.
-            return _result(exercise, "passed")
-        shown = min(wrong, key=lambda place: len(_call(exercise, inputs[place])))
-        message = _known_mistake(exercise, inputs, trial.outcomes)
-        if message is None:
-            law, shown = _broken_law(exercise, inputs, trial.outcomes, [shown, *wrong])
-            message = f"{law}{faults[shown]}"
+    expected = [exercise.answer(*copy.deepcopy(arguments)) for arguments in inputs]
+    faults = [
+        _fault(exercise, value, outcome, arguments)
+        for value, outcome, arguments in zip(expected, trial.outcomes, inputs, strict=True)
+    ]
+    wrong = [place for place, fault in enumerate(faults) if fault]
+    if not wrong:
+        return _result(exercise, "passed")
+    # The fixed inputs are small and the same every time, and so is the card.
+    fixed = [place for place in wrong if place < len(exercise.fixed)]
+    shown = min(fixed or wrong, key=lambda place: len(_call(exercise, inputs[place])))
+    message = _known_mistake(exercise, inputs, trial.outcomes)
+    if message is None:
+        law, shown = _broken_law(exercise, inputs, trial.outcomes, [shown, *wrong])
+        message = f"{law}{faults[shown]}"
     if trial.abandoned:
         message += (
             "\nIt could not even be stopped and is still running: restart the kernel "
@@ -128,8 +150,8 @@ def judge(exercise: Exercise, answer: Any, rng: np.random.Generator) -> Result:
 def _result(
     exercise: Exercise, status: str, text: str = "", details: Sequence[tuple[str, str]] = ()
 ) -> Result:
-    words = {"passed": "passed", "not yet": "not yet", "not attempted": "not attempted yet"}
-    title = f"{exercise.id}: {words[status]}"
+    words = {"not attempted": "not attempted yet", "": "stopped"}
+    title = f"{exercise.id}: {words.get(status, status)}"
     return Result(title, text=text, details=details, status=status, id=exercise.id)
 
 
@@ -166,8 +188,10 @@ def _fault(exercise: Exercise, expected: Any, outcome: Outcome, arguments: Argum
         where = f"\nIt happened in this line of yours: {outcome.line}" if outcome.line else ""
         kind = type(outcome.error).__name__
         return f"Your function raised {kind}: {_short(outcome.error)}{where}"
-    if outcome.value is ... or (outcome.value is None and expected is not None):
-        return _sentence(difference(expected, outcome.value) or "")
+    if _unfinished(outcome.value):
+        return "There is still a ... in your answer."
+    if outcome.value is None and expected is not None:
+        return _sentence(difference(expected, None) or "")
     if found := exercise.verdict(expected, outcome.value, copy.deepcopy(arguments)):
         return _sentence(found)
     if outcome.changed:
@@ -176,6 +200,11 @@ def _fault(exercise: Exercise, expected: Any, outcome: Outcome, arguments: Argum
             "its caller: make a new one instead."
         )
     return None
+
+
+def _unfinished(value: Any) -> bool:
+    parts = value if isinstance(value, list | tuple) else [value]
+    return any(part is ... for part in parts)
 
 
 def _short(error: BaseException) -> str:

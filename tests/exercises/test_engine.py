@@ -1,6 +1,7 @@
 """check, hint, solution and progress on a toy: what they say, and that nothing stops them."""
 
 import sys
+import threading
 import time
 import warnings
 
@@ -172,13 +173,30 @@ def test_the_line_that_raised_is_shown(double):
     assert "return total / total" in judged(double, answer).text
 
 
-@pytest.mark.parametrize("answer", [None, ..., "stub"])
-def test_blank_is_not_attempted(double, answer):
-    if answer == "stub":
-        names = {}
-        exec("# a comment of the learner\n\n" + double.stub.replace("...", "...  # here"), names)
-        answer = names["my_double"]
+@pytest.mark.parametrize("answer", [None, ...])
+def test_nothing_is_not_attempted(double, answer):
     assert judged(double, answer).status == "not attempted"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "blank"),
+    [
+        ("...", "...  # here", True),
+        ("def", "# mine\n\n\ndef", True),
+        ("Double them.", "Double every number.", True),
+        ('    """Double them."""\n', "", True),
+        ("return ...", "return (...)", True),
+        ("...", "0", False),
+        ("...", "None", False),
+        ("return ...", "pass", False),
+        ("return ...", "return numbers", False),
+    ],
+)
+def test_blank_is_what_the_stub_does(double, old, new, blank):
+    names = {}
+    exec(double.stub.replace(old, new), names)
+    status = judged(double, names["my_double"]).status
+    assert status == ("not attempted" if blank else "not yet")
 
 
 def test_an_attempt_that_returns_nothing_is_an_attempt(double):
@@ -206,14 +224,14 @@ def printing(numbers):
 
 
 def growing(numbers):
-    for number in numbers:
-        numbers.append(number)
-    return 1 if numbers else endless(numbers)
+    grown = []
+    while True:
+        grown.append(numbers)  # to free this list takes long
 
 
 @pytest.mark.parametrize("answer", [endless, stubborn, printing, growing])
-def test_an_endless_loop_is_stopped(double, answer):
-    double.seconds = 0.3
+def test_an_endless_loop_is_stopped(double, answer, capfd):
+    double.seconds = 2 if answer is growing else 0.3
     before = sys.stdout
     result = judged(double, answer)
     assert result.status == "not yet"
@@ -221,6 +239,7 @@ def test_an_endless_loop_is_stopped(double, answer):
     assert "restart" not in result.text
     assert len(repr(result)) < 1000
     assert sys.stdout is before
+    assert capfd.readouterr() == ("", "")  # no traceback of the thread
 
 
 def test_what_cannot_be_stopped_is_left_behind(double, monkeypatch):
@@ -229,9 +248,77 @@ def test_what_cannot_be_stopped_is_left_behind(double, monkeypatch):
     monkeypatch.setattr(running, "_GRACE", 0.2)
     double.seconds = 0.2
     before = sys.stdout
-    result = judged(double, lambda numbers: time.sleep(2))
+    woken = threading.Event()
+
+    def answer(numbers):
+        try:
+            time.sleep(1.5)
+        except BaseException:
+            woken.set()
+        return numbers
+
+    result = judged(double, answer)
     assert "restart the kernel" in result.text
     assert sys.stdout is before
+    assert woken.wait(60)
+    time.sleep(0.2)  # it has come back, and must not go on with the next input
+    assert sys.stdout is before
+
+
+def test_check_inside_the_function_that_it_checks(shelf_with):
+    inner = []
+
+    def answer(numbers):
+        inner.append(check("toys.double", answer))
+        return [2 * number for number in numbers]
+
+    assert check("toys.double", answer).passed
+    assert "cannot be called by the function" in repr(inner[0])
+    assert not inner[0]
+
+
+def test_an_answer_may_return_the_same_object_every_time(double):
+    buffer = []
+
+    def answer(numbers):
+        buffer[:] = [2 * number for number in numbers]
+        return buffer
+
+    assert judged(double, answer).passed
+
+    def accumulating(numbers, doubled=[]):  # noqa: B006 - a classic
+        doubled += [2 * number for number in numbers]
+        return doubled
+
+    assert judged(double, accumulating).details[0] == ("with", "numbers = [2, 3]")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_forgotten_await(double):
+    async def answer(numbers):
+        return [2 * number for number in numbers]
+
+    assert "a coroutine is given" in judged(double, answer).text
+
+
+def test_the_card_is_the_same_every_time(double):
+    for function, _ in double.wrong_answers:
+        cards = {repr(judge(double, function, np.random.default_rng(seed))) for seed in range(5)}
+        assert len(cards) == 1
+
+
+def test_each_check_draws_new_inputs(shelf_with):
+    seen = []
+
+    def answer(numbers):
+        seen.append(list(numbers))
+        return [2 * number for number in numbers]
+
+    assert check("toys.double", answer)
+    first, seen[:] = list(seen), []
+    assert check("toys.double", answer)
+    assert first[:3] == seen[:3]
+    assert first != seen
 
 
 @pytest.mark.parametrize(
@@ -242,6 +329,66 @@ def test_whatever_it_raises_becomes_a_card(double, error):
         raise error
 
     assert type(error).__name__ in judged(double, answer).text
+
+
+def odd(**methods):
+    """An object whose special methods misbehave."""
+    return type("Odd", (), methods)()
+
+
+def leave(*_):
+    raise SystemExit
+
+
+def endless_loop(*_):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("method", ["__repr__", "__len__", "detach", "__eq__", "__class__"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_result_that_ends_the_program_when_it_is_looked_at(double, method, inside):
+    methods = {method: property(leave) if method == "__class__" else leave}
+
+    def answer(numbers):
+        return [odd(**methods)] if inside else odd(**methods)
+
+    assert judged(double, answer).status == "not yet"
+
+
+@pytest.mark.parametrize("method", ["__repr__", "detach"])
+def test_a_result_that_is_endless_to_look_at(double, method, monkeypatch):
+    monkeypatch.setattr(checking, "_TO_LOOK", 0.3)
+    double.seconds = 0.3
+    result = judged(double, lambda numbers: [odd(**{method: endless_loop})] * 3)
+    assert "cannot be looked at" in result.text
+
+
+def test_an_answer_that_cannot_be_looked_at(double):
+    class Rude:
+        def __getattribute__(self, name):
+            raise SystemExit
+
+        def __call__(self, numbers):
+            return []
+
+    assert judged(double, Rude()).status == "not yet"
+
+
+def test_an_answer_that_breaks_a_library(double, monkeypatch):
+    monkeypatch.setattr(double, "answer", double.answer)
+
+    def broken(numbers):
+        raise TypeError("numpy is not what it was")
+
+    inputs = double.fixed
+
+    def answer(numbers):
+        double.answer = broken
+        return list(numbers)
+
+    assert "that raised TypeError" in judged(double, answer).text
+    assert inputs == double.fixed
 
 
 def test_an_exception_that_cannot_be_shown(double):
@@ -290,6 +437,12 @@ def test_the_card_is_stable_text_and_escaped_html(double):
     html = result._repr_html_()
     assert "<img" not in html
     assert "&lt;img" in html
+    assert '<span aria-hidden="true">✗ </span>' in html
+
+    def raising(numbers):
+        raise ValueError(HOSTILE)
+
+    assert "<img" not in judged(double, raising)._repr_html_()
     assert 'role="status"' in html
     assert html.count("<div") == html.count("</div>")
     assert repr(judged(double, lambda numbers: [HOSTILE])) == repr(result)
@@ -312,7 +465,9 @@ def test_ctrl_c_stops_the_check(double, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(running, "_wait", interrupt)
-    assert "You stopped the check" in judged(double, endless).text
+    result = judged(double, endless)
+    assert "You stopped the check" in result.text
+    assert result.status == ""
 
 
 def test_hints_come_one_at_a_time(shelf_with):
