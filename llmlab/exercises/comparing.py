@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
@@ -209,13 +210,28 @@ def _written(value: Any) -> str:
         value = value.item()
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, str | bytes):
+        return repr(value[: _LONGEST + 1])
     if isinstance(value, list):
-        return f"[{', '.join(map(_written, value))}]"
+        return f"[{_joined(map(_written, value))}]"
     if type(value) is tuple:
-        return f"({', '.join(map(_written, value))}{',' if len(value) == 1 else ''})"
+        return f"({_joined(map(_written, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, dict):
         pairs = (f"{_written(key)}: {_written(item)}" for key, item in value.items())
-        return f"{{{', '.join(pairs)}}}"
+        return f"{{{_joined(pairs)}}}"
     if callable(value) and hasattr(value, "__name__"):
         return value.__name__
-    return "..." if value is ... else repr(value)
+    # an address in memory says nothing, and is another one every time
+    return "..." if value is ... else re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))
+
+
+def _joined(parts: Iterator[str]) -> str:
+    """Join parts with commas, no more of them than can be shown."""
+    taken: list[str] = []
+    length = 0
+    for part in parts:
+        taken.append(part)
+        length += len(part) + 2
+        if length > _LONGEST:
+            break
+    return ", ".join(taken)

@@ -163,6 +163,7 @@ def my_nearest(query, words, vectors, k):
     fixed=(
         ("up", ["up", "high", "far", "down"], _HEIGHTS, 2),
         ("high", ["up", "high", "far", "down"], _HEIGHTS, 1),
+        ("far", ["up", "high", "far", "down"], _HEIGHTS, 2),
     ),
 )
 
@@ -269,6 +270,7 @@ def numbers(query, words, vectors, k):
 _ROYAL = np.array([[1.0, 0, 1], [1, 1, 1], [1, 0, 6], [2, 1, 5], [0, 0, 12]])  # as in `fixed`
 _BIRDS = np.array([[4.0, 2], [2, 0], [3, -2], [-1, 3], [-1, 0.5]])
 _SALTS = np.array([[2.0, 0], [2.5, 0], [0, 4], [1, 3], [-3, 1]])
+_WATERS = np.array([[1.0, 0], [0, 4], [1, 1], [0.05, 1], [-0.3, 1.7]])
 
 analogy = Exercise(
     "embeddings.analogy",
@@ -302,6 +304,8 @@ def my_analogy(a, b, c, words, vectors):
         # fourth. In the third, the cosines of all other words are below 0.
         ("bird", "tree", "fish", ["tree", "bird", "fish", "sea", "hill"], _BIRDS),
         ("salt", "bread", "wine", ["salt", "bread", "wine", "lake", "hill"], _SALTS),
+        # Here it matters that the vectors are added with their lengths.
+        ("lake", "sea", "river", ["lake", "sea", "river", "hill", "leaf"], _WATERS),
     ),
 )
 

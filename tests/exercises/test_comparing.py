@@ -141,7 +141,24 @@ def test_what_counts_as_equal(expected, given_):
         (write, "write"),
         (..., "..."),
         (np.zeros(1000), "[0, 0, 0"),
+        ((n for n in [1]), "<generator object <genexpr>>"),
+        (b"ab", "b'ab'"),
     ],
 )
 def test_values_are_written_for_people(value, text):
     assert write(value).startswith(text)
+
+
+def test_a_list_of_itself_and_a_doubling_list_are_written_at_once():
+    doubling = [1]
+    for _ in range(60):
+        doubling = [doubling, doubling]
+    assert len(write(doubling)) <= 301
+    round_ = []
+    round_.append(round_)
+    assert len(write(round_)) <= 301
+
+
+def test_numbers_near_zero_are_told_apart():
+    assert difference(0.0, 1e-7) is None
+    assert difference(0.0, 1e-3) is not None

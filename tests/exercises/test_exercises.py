@@ -1,8 +1,10 @@
 """Every exercise of the series: reference, stub and known wrong answers, as a learner has them."""
 
 import ast
+import copy
 import pkgutil
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
 
 import nbformat
@@ -11,7 +13,9 @@ import pytest
 
 from llmlab import exercises as package
 from llmlab.exercises.checking import judge
+from llmlab.exercises.comparing import difference
 from llmlab.exercises.exercise import Exercise
+from llmlab.exercises.running import is_changed
 from llmlab.exercises.shelf import NOTEBOOKS, exercise_ids, exercises, find
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -115,3 +119,32 @@ def test_every_module_of_exercises_is_known():
         if any(isinstance(value, Exercise) for value in vars(module).values())
     }
     assert found == set(NOTEBOOKS)
+
+
+def outcome(function, arguments):
+    """What a function gives, raises and changes."""
+    own = copy.deepcopy(arguments)
+    try:
+        value = function(*own)
+    except Exception as error:
+        return type(error)
+    return value, any(map(is_changed, arguments, own))
+
+
+def alike(one, other):
+    if isinstance(one, type) or isinstance(other, type):
+        return one is other
+    return one[1] == other[1] and difference(one[0], other[0]) is None
+
+
+@pytest.mark.parametrize("exercise", [e for e in EVERY if e.judge is None], ids=lambda e: e.id)
+def test_fixed_inputs_alone_tell_all_answers_apart(exercise):
+    """So the card of a known mistake does not depend on what is drawn."""
+    functions = [exercise.answer, *(function for function, _ in exercise.wrong_answers)]
+    outcomes = [[outcome(f, arguments) for arguments in exercise.fixed] for f in functions]
+    same = [
+        (one.__name__, other.__name__)
+        for (one, theirs), (other, ours) in combinations(zip(functions, outcomes, strict=True), 2)
+        if all(map(alike, theirs, ours))
+    ]
+    assert same == []

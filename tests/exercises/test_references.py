@@ -1,0 +1,137 @@
+"""The references against other libraries, closed forms and plain searches: are they right?"""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity, logsigmoid
+
+from llmlab.exercises import embeddings, tokens
+from llmlab.text.bpe import learn_merges, merge
+
+
+@pytest.fixture(params=[(seed, size) for seed in range(5) for size in range(1, 9)], ids=str)
+def drawn(request):
+    """Draw the random input of an exercise."""
+    seed, size = request.param
+    return lambda exercise: exercise.draw(np.random.default_rng(seed), size)
+
+
+def test_most_frequent_pair_is_the_first_that_training_merges(drawn):
+    (pieces,) = drawn(tokens.most_frequent_pair)
+    learned = next(iter(learn_merges(Counter(bytes(piece) for piece in pieces), 1)))
+    assert tokens.my_most_frequent_pair(pieces) == learned
+
+
+def test_apply_merge_is_the_merge_of_the_trainer(drawn):
+    ids, pair, new_id = drawn(tokens.apply_merge)
+    assert tokens.my_apply_merge(ids, pair, new_id) == merge(ids, pair, new_id)
+
+
+def test_encode_is_replacing_in_a_string(drawn):
+    text, merges = drawn(tokens.encode)
+    signs = text.encode("utf-8").decode("latin-1")
+    for number, (left, right) in enumerate(merges):
+        signs = signs.replace(chr(left) + chr(right), chr(256 + number))
+    assert tokens.my_encode(text, merges) == [ord(sign) for sign in signs]
+
+
+def test_round_trip_holds_for_good_tokenizers_only(drawn):
+    tokenizer, text = drawn(tokens.round_trip)
+    broken = list(tokenizer.decode(tokenizer.encode(text))) != list(text)
+    assert tokens.my_round_trip(tokenizer, text) is not broken
+
+
+def test_tokens_per_word_times_words_is_the_number_of_tokens(drawn):
+    tokenizer, text = drawn(tokens.tokens_per_word)
+    n_words = len(text.split())
+    n_tokens = len(tokenizer.encode(text)) if n_words else 0
+    assert tokens.my_tokens_per_word(tokenizer, text) * n_words == pytest.approx(n_tokens)
+
+
+def test_cosine_against_torch(drawn):
+    a, b = drawn(embeddings.cosine)
+    theirs = cosine_similarity(torch.tensor(a), torch.tensor(b), dim=0).item()
+    assert embeddings.my_cosine(a, b) == pytest.approx(theirs)
+
+
+def angle(a, b):
+    """Between two vectors; the larger the cosine, the smaller it is."""
+    cosine = cosine_similarity(torch.tensor(a), torch.tensor(b), dim=0).item()
+    return math.acos(max(-1.0, min(1.0, cosine)))
+
+
+def test_nearest_by_sorting_angles(drawn):
+    query, words, vectors, k = drawn(embeddings.nearest)
+    wanted = vectors[words.index(query)]
+    angles = {w: angle(v, wanted) for w, v in zip(words, vectors, strict=True) if w != query}
+    assert embeddings.my_nearest(query, words, vectors, k) == sorted(angles, key=angles.get)[:k]
+
+
+def test_analogy_by_the_smallest_angle(drawn):
+    a, b, c, words, vectors = drawn(embeddings.analogy)
+    row = dict(zip(words, vectors, strict=True))
+    target = row[b] - row[a] + row[c]
+    angles = {w: angle(v, target) for w, v in row.items() if w not in (a, b, c)}
+    assert embeddings.my_analogy(a, b, c, words, vectors) == min(angles, key=angles.get)
+
+
+def test_pairs_are_all_places_that_are_near(drawn):
+    words, window = drawn(embeddings.pairs)
+    n = len(words)
+    near = [(i, j) for i in range(n) for j in range(n) if i != j and abs(i - j) <= window]
+    assert embeddings.my_pairs(words, window) == [(words[i], words[j]) for i, j in near]
+
+
+def test_negative_sampling_against_autograd(drawn):
+    word, context, noise = (torch.tensor(value) for value in drawn(embeddings.negative_sampling))
+    word.requires_grad_()
+    theirs = -logsigmoid(word @ context) - logsigmoid(-(noise @ word)).sum()
+    theirs.backward()
+    arrays = (value.detach().numpy() for value in (word, context, noise))
+    loss, gradient = embeddings.my_negative_sampling(*arrays)
+    assert loss == pytest.approx(theirs.item())
+    assert gradient == pytest.approx(word.grad.numpy())
+
+
+def test_sinusoidal_number_by_number(drawn):
+    n_positions, width = drawn(embeddings.sinusoidal)
+    table = embeddings.my_sinusoidal(n_positions, width)
+    for p in range(n_positions):
+        for column in range(width):
+            wave = math.cos if column % 2 else math.sin
+            expected = wave(p / 10_000 ** ((column - column % 2) / width))
+            assert table[p, column] == pytest.approx(expected)
+
+
+def test_one_billion_is_what_it_says():
+    from llmlab.exercises import llm
+    from llmlab.model import GPT, count_parameters
+
+    for config in llm.my_billion():
+        with torch.device("meta"):
+            built = GPT(config)
+        assert sum(p.numel() for p in built.parameters()) == count_parameters(config)
+        assert 0.9e9 < count_parameters(config) < 1.1e9
+
+
+LAWS = {
+    "tokens.most_frequent_pair": (9, 9),
+    "embeddings.cosine": 1.5,
+}
+
+
+@pytest.mark.parametrize("id", LAWS)
+def test_laws_speak_of_what_breaks_them_and_of_nothing_else(id):
+    from llmlab.exercises.checking import judge
+    from llmlab.exercises.shelf import find
+
+    exercise = find(id)
+    rng = np.random.default_rng(0)
+    for arguments in exercise.inputs(rng):
+        assert not any(law(exercise.answer(*arguments), *arguments) for law in exercise.laws)
+    broken = exercise.laws[0](LAWS[id], *exercise.fixed[1])
+    assert broken
+    assert broken in judge(exercise, lambda *_: LAWS[id], rng).text
