@@ -39,7 +39,7 @@ def read_tokenizer_file(
             return make(content)
         if found not in _CLASSES:
             raise ValueError(f"its format is {found!r}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is not a tokenizer saved by llmlab ({error}); save it again with "
             "tokenizer.save(path)"

@@ -211,6 +211,8 @@ class BPETokenizer:
         """Read a tokenizer that `save` wrote; raises ``ValueError`` for any other file."""
 
         def make(content: dict) -> BPETokenizer:
+            if not content["tokens"] or not isinstance(content["pattern"], str):
+                raise ValueError("it lacks tokens or a pattern")
             return cls(
                 content["tokens"],
                 pattern=content["pattern"],

@@ -284,6 +284,9 @@ BROKEN = {
     "a token that is no text": SAVED | {"tokens": [1]},
     "a broken pattern": SAVED | {"pattern": "("},
     "an unknown mark": SAVED | {"special": ["b"]},
+    "no tokens": SAVED | {"tokens": []},
+    "a pattern that is no text": SAVED | {"pattern": None},
+    "brackets without end": "[" * 100_000,
 }
 
 
