@@ -126,7 +126,7 @@ def _of_arrays(expected: np.ndarray, given: Any) -> str | None:
     if given.shape != expected.shape:
         return f"the result has shape {given.shape}, and {expected.shape} is expected"
     if given.dtype.kind not in "biufc":
-        return "the result holds something other than numbers"
+        return f"the result is an array of {given.dtype}, and one of numbers is expected"
     if np.isnan(given).any() and not np.isnan(expected).any():
         return "the result holds nan (not a number): was there a division by zero?"
     wrong = np.argwhere(~np.isclose(given, expected, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True))

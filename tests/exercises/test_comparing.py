@@ -79,7 +79,7 @@ def test_anything_can_be_written_shortly(value):
         (np.zeros((2, 2)), np.eye(2), "2 of 4 numbers differ"),
         (np.zeros(2), np.array([np.nan, 0]), "nan"),
         (np.zeros(2), [[1, 2], [3]], "not all of the same length"),
-        (np.zeros(2), np.array(["a", "b"]), "other than numbers"),
+        (np.zeros(2), np.array(["a", "b"]), "one of numbers is expected"),
         (torch.zeros(2), 3, "an array of shape (2,) is expected, and a whole number is given"),
         (b"ab", b"ac", "another one"),
     ],
