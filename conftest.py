@@ -7,6 +7,12 @@ from llmlab.threads import share_cores
 share_cores()  # tests, kernels and a browser run beside each other; kernels inherit this
 
 
+def pytest_collectstart(collector):
+    """Leave progress bars, which go to stderr and are not stored, out of the comparison."""
+    if collector.path.suffix == ".ipynb" and hasattr(collector, "skip_compare"):
+        collector.skip_compare += ("stderr",)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session, exitstatus):
     """End a good run that had browser tests in it with a line that says whether they ran."""
