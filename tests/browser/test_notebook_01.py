@@ -2,27 +2,20 @@
 
 import pytest
 
-from .lab import REPOSITORY, LabPage
 from .next_token_page import NextTokenWidget, work_by_keyboard_alone
+from .series import every_cell_ran, notebook_page, nothing_left_the_machine
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-NOTEBOOK = REPOSITORY / "notebooks" / "01_what_is_an_llm.ipynb"
 
 
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    page = LabPage(chromium, server)
-    page.open(NOTEBOOK)
-    page.run_all()
-    yield page
-    page.close()
+    with notebook_page(chromium, server, "01_what_is_an_llm") as page:
+        yield page
 
 
 def test_every_cell_runs(notebook):
-    counts = notebook.execution_counts()
-    assert counts == list(range(1, len(counts) + 1))
-    assert notebook.errors() == []
+    every_cell_ran(notebook)
 
 
 def test_bars_change_while_you_type(notebook):
@@ -51,6 +44,5 @@ def test_pictures(notebook, theme):
     notebook.theme("JupyterLab Light")
 
 
-def test_nothing_left_the_machine(notebook):
-    assert notebook.left_machine == []
-    assert notebook.dialogs == []
+def test_no_request_went_out(notebook):
+    nothing_left_the_machine(notebook)

@@ -1,16 +1,13 @@
 """The second notebook as a learner meets it: tokens that grow, and exercises that answer."""
 
-import nbformat
 import pytest
 
 from llmlab.exercises.shelf import find
 
-from .lab import REPOSITORY, LabPage
+from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
 from .token_strip_page import TokenStripWidget
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-NOTEBOOK = REPOSITORY / "notebooks" / "02_tokens.ipynb"
 
 WRONG = '''
 def my_most_frequent_pair(pieces):
@@ -33,33 +30,21 @@ check("tokens.apply_merge", my_apply_merge)
 """
 
 
-def with_answers() -> nbformat.NotebookNode:
-    """The notebook with a wrong answer, an endless one, a right one and two blank stubs."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    right = find("tokens.encode")
-    answers = {
-        "exercise-most-frequent-pair": WRONG,
-        "exercise-apply-merge": ENDLESS,
-        "exercise-encode": f'{right.solution}\n\n\ncheck("{right.id}", {right.name})',
-    }
-    for cell in notebook.cells:
-        cell.source = answers.get(cell.id, cell.source)
-    return notebook
+ANSWERS = {
+    "exercise-most-frequent-pair": WRONG,
+    "exercise-apply-merge": ENDLESS,
+    **solved(find("tokens.encode")),
+}
 
 
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    page = LabPage(chromium, server)
-    page.open(with_answers())
-    page.run_all()
-    yield page
-    page.close()
+    with notebook_page(chromium, server, "02_tokens", ANSWERS) as page:
+        yield page
 
 
 def test_every_cell_runs(notebook):
-    counts = notebook.execution_counts()
-    assert counts == list(range(1, len(counts) + 1))
-    assert notebook.errors() == []
+    every_cell_ran(notebook)
 
 
 def test_tokens_grow_together_as_the_slider_moves(notebook):
@@ -101,6 +86,5 @@ def test_pictures(notebook, theme):
     notebook.theme("JupyterLab Light")
 
 
-def test_nothing_left_the_machine(notebook):
-    assert notebook.left_machine == []
-    assert notebook.dialogs == []
+def test_no_request_went_out(notebook):
+    nothing_left_the_machine(notebook)

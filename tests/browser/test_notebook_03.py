@@ -1,41 +1,28 @@
 """The third notebook as a learner meets it: the map of words, and exercises with real answers."""
 
-import nbformat
 import pytest
 
 from llmlab.exercises.shelf import exercises
 
 from .embedding_map_page import EmbeddingMapWidget, work_by_keyboard_alone
-from .lab import REPOSITORY, LabPage
+from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-NOTEBOOK = REPOSITORY / "notebooks" / "03_embeddings.ipynb"
 
-
-def with_solutions() -> nbformat.NotebookNode:
-    """The notebook with every exercise solved."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    cells = {cell.id: cell for cell in notebook.cells}
-    for exercise in exercises("embeddings"):
-        code_cell = cells[list(exercise.cells)[1]]
-        code_cell.source = f'{exercise.solution}\n\n\ncheck("{exercise.id}", {exercise.name})'
-    return notebook
+ANSWERS = {}
+for exercise in exercises("embeddings"):
+    ANSWERS |= solved(exercise)
 
 
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    page = LabPage(chromium, server)
-    page.open(with_solutions())
-    page.run_all()
-    yield page
-    page.close()
+    with notebook_page(chromium, server, "03_embeddings", ANSWERS) as page:
+        yield page
 
 
 def test_every_cell_runs(notebook):
-    counts = notebook.execution_counts()
-    assert counts == list(range(1, len(counts) + 1))
-    assert notebook.errors() == []
+    every_cell_ran(notebook)
 
 
 def test_every_solution_passes_where_it_stands(notebook):
@@ -74,6 +61,5 @@ def test_pictures(notebook, theme):
     notebook.theme("JupyterLab Light")
 
 
-def test_nothing_left_the_machine(notebook):
-    assert notebook.left_machine == []
-    assert notebook.dialogs == []
+def test_no_request_went_out(notebook):
+    nothing_left_the_machine(notebook)

@@ -1,0 +1,44 @@
+"""A notebook of the series in JupyterLab: opened, some of its exercises answered, and run."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import nbformat
+
+from llmlab.exercises.exercise import Exercise
+
+from .lab import REPOSITORY, LabPage
+
+
+@contextmanager
+def notebook_page(
+    chromium, server, stem: str, answers: Mapping[str, str] | None = None
+) -> Iterator[LabPage]:
+    """Run a notebook from top to bottom; `answers` holds other sources for some of its cells."""
+    notebook = nbformat.read(REPOSITORY / "notebooks" / f"{stem}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = (answers or {}).get(cell.id, cell.source)
+    page = LabPage(chromium, server)
+    page.open(notebook)
+    page.run_all()
+    yield page
+    page.close()
+
+
+def solved(exercise: Exercise) -> dict[str, str]:
+    """The exercise's code cell, with the solution in place of the stub."""
+    cell_id = list(exercise.cells)[1]
+    return {cell_id: f'{exercise.solution}\n\n\ncheck("{exercise.id}", {exercise.name})'}
+
+
+def every_cell_ran(notebook: LabPage) -> None:
+    """Each cell was run once, in order, and none failed."""
+    counts = notebook.execution_counts()
+    assert counts == list(range(1, len(counts) + 1))
+    assert notebook.errors() == []
+
+
+def nothing_left_the_machine(notebook: LabPage) -> None:
+    """No request went out, and no dialog came up."""
+    assert notebook.left_machine == []
+    assert notebook.dialogs == []
