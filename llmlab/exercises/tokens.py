@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from llmlab.exercises.exercise import Exercise
+from llmlab.text.bpe import merge
 
 # --- the most frequent pair --------------------------------------------------------------------
 
@@ -298,16 +299,6 @@ def my_encode(text, merges):
 )
 
 
-def _merged(ids, pair, new_id):
-    merged = []
-    n = 0
-    while n < len(ids):
-        found = tuple(ids[n : n + 2]) == tuple(pair)
-        merged.append(new_id if found else ids[n])
-        n += 2 if found else 1
-    return merged
-
-
 @encode.reference
 def my_encode(text, merges):
     ids = list(text.encode("utf-8"))
@@ -336,7 +327,7 @@ def random_text(rng: np.random.Generator, size: int):
         if rng.random() < 0.2:
             pair = (120, 121 + n)  # a merge that this text has no use for
         merges.append(pair)
-        known = _merged(known, pair, 256 + n)
+        known = merge(known, pair, 256 + n)
     return text, merges
 
 
@@ -347,7 +338,7 @@ def random_text(rng: np.random.Generator, size: int):
 def code_points(text, merges):
     ids = [ord(character) for character in text]
     for n, pair in enumerate(merges):
-        ids = _merged(ids, pair, 256 + n)
+        ids = merge(ids, pair, 256 + n)
     return ids
 
 
@@ -357,7 +348,7 @@ def code_points(text, merges):
 def backwards(text, merges):
     ids = list(text.encode("utf-8"))
     for n, pair in reversed([*enumerate(merges)]):
-        ids = _merged(ids, pair, 256 + n)
+        ids = merge(ids, pair, 256 + n)
     return ids
 
 
@@ -365,7 +356,7 @@ def backwards(text, merges):
 def numbered_from_zero(text, merges):
     ids = list(text.encode("utf-8"))
     for n, pair in enumerate(merges):
-        ids = _merged(ids, pair, n)
+        ids = merge(ids, pair, n)
     return ids
 
 
@@ -373,7 +364,7 @@ def numbered_from_zero(text, merges):
 def numbered_from_257(text, merges):
     ids = list(text.encode("utf-8"))
     for n, pair in enumerate(merges, start=1):
-        ids = _merged(ids, pair, 256 + n)
+        ids = merge(ids, pair, 256 + n)
     return ids
 
 
@@ -391,7 +382,7 @@ def only_bytes(text, merges):
 def stops_at_a_miss(text, merges):
     ids = list(text.encode("utf-8"))
     for n, pair in enumerate(merges):
-        merged = _merged(ids, pair, 256 + n)
+        merged = merge(ids, pair, 256 + n)
         if merged == ids:
             break
         ids = merged
@@ -405,7 +396,7 @@ def stops_at_a_miss(text, merges):
 def numbers_hits_only(text, merges):
     ids, hits = list(text.encode("utf-8")), 0
     for pair in merges:
-        merged = _merged(ids, pair, 256 + hits)
+        merged = merge(ids, pair, 256 + hits)
         hits += merged != ids
         ids = merged
     return ids
@@ -414,7 +405,7 @@ def numbers_hits_only(text, merges):
 @encode.wrong("You carry out the first merge only; go on with the others.")
 def first_merge_only(text, merges):
     ids = list(text.encode("utf-8"))
-    return _merged(ids, merges[0], 256) if merges else ids
+    return merge(ids, merges[0], 256) if merges else ids
 
 
 @encode.wrong(

@@ -375,20 +375,29 @@ def test_an_answer_that_cannot_be_looked_at(double):
     assert judged(double, Rude()).status == "not yet"
 
 
-def test_an_answer_that_breaks_a_library(double, monkeypatch):
-    monkeypatch.setattr(double, "answer", double.answer)
-
+def test_an_answer_that_breaks_what_the_check_needs(double):
     def broken(numbers):
         raise TypeError("numpy is not what it was")
-
-    inputs = double.fixed
 
     def answer(numbers):
         double.answer = broken
         return list(numbers)
 
     assert "that raised TypeError" in judged(double, answer).text
-    assert inputs == double.fixed
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(KeyboardInterrupt, "You stopped the check"), (TypeError, "TypeError")]
+)
+def test_check_itself_never_raises(shelf_with, error, words):
+    @shelf_with.fresh
+    def raising(rng, size):
+        raise error
+
+    result = check("toys.double", shelf_with.answer)
+    assert words in result.text
+    assert not result
+    assert "not attempted" in repr(progress())
 
 
 def test_an_exception_that_cannot_be_shown(double):
