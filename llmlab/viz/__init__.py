@@ -3,6 +3,7 @@
 ``EmbeddingMap`` words on the plane that shows most of how they differ (embedding_map)
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
 ``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
+``attention_heatmap``  who looks at whom, as labelled squares with the mask (attention_map)
 ``bars``         numbers by name as horizontal bars (plots)
 ``points``       numbers by name on an axis of powers of ten (plots)
 ``curves``       lines over the same places, such as a falling loss (plots)
@@ -18,6 +19,7 @@ _HOMES = {
     "EmbeddingMap": "embedding_map",
     "NextToken": "next_token",
     "TokenStrip": "token_strip",
+    "attention_heatmap": "attention_map",
     "bars": "plots",
     "curves": "plots",
     "heatmap": "plots",
@@ -29,6 +31,7 @@ __all__ = [
     "EmbeddingMap",
     "NextToken",
     "TokenStrip",
+    "attention_heatmap",
     "bars",
     "curves",
     "heatmap",
