@@ -4,12 +4,24 @@
 ``next_token_probabilities``   scores to probabilities: temperature, top-k, top-p
 ``NextTokenPredictor``         the scores of all next tokens, for a text that changes as you type
 ``Reader``                     a model that does not read again what it has read before
+``trace``                      what attention computes: weights, queries, keys, values, residual
+``ablate``                     switch attention heads off
 ``Chat``                       a conversation with an instruction-tuned model
 """
 
+from llmlab.inference.ablate import ablate
 from llmlab.inference.chat import Chat
 from llmlab.inference.predict import NextTokenPredictor
 from llmlab.inference.reader import Reader
 from llmlab.inference.sample import generate, next_token_probabilities
+from llmlab.inference.trace import trace
 
-__all__ = ["Chat", "NextTokenPredictor", "Reader", "generate", "next_token_probabilities"]
+__all__ = [
+    "Chat",
+    "NextTokenPredictor",
+    "Reader",
+    "ablate",
+    "generate",
+    "next_token_probabilities",
+    "trace",
+]

@@ -1,6 +1,7 @@
 """Models: attention, the GPT that serves the GPT-2 and Llama families, and pretrained weights.
 
 ``attend``, ``attend_fused``     attention, written out and fused (`llmlab.model.ops`)
+``attention_weights``            how much each query takes from each key
 ``GPT``, ``GPTConfig``           the decoder-only language model
 ``KVCache``                      keys and values of what a model has read (`GPT.new_cache`)
 ``load_pretrained``              a real model and its tokenizer, from the catalog or a folder
@@ -10,7 +11,7 @@
 
 from llmlab.model.gpt import GPT, GPTConfig, count_parameters
 from llmlab.model.layers import KVCache
-from llmlab.model.ops import attend, attend_fused
+from llmlab.model.ops import attend, attend_fused, attention_weights
 from llmlab.model.pretrained import load_pretrained
 from llmlab.model.published import PUBLISHED
 
@@ -21,6 +22,7 @@ __all__ = [
     "KVCache",
     "attend",
     "attend_fused",
+    "attention_weights",
     "count_parameters",
     "load_pretrained",
 ]

@@ -7,6 +7,7 @@ G query heads that share keys
 from __future__ import annotations
 
 import inspect
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -104,13 +105,33 @@ class KVCache:
         self.length = length
 
 
+class Observer(Protocol):
+    """What may watch an `Attention` at work: a function that is shown what the heads will mix."""
+
+    def __call__(
+        self,
+        attention: Attention,
+        q_BHTD: Tensor,
+        k_BHSD: Tensor,
+        v_BHSD: Tensor,
+        *,
+        mask_BTS: Tensor | None,
+        cache: KVCache | None,
+    ) -> None:
+        """Look, and change nothing; keys and values may have fewer heads than the queries."""
+        ...
+
+
 class Attention(nn.Module):
     """Multi-head attention: self-attention, causal self-attention or cross-attention.
 
     Queries come from `x`, keys and values from `memory` (cross-attention) or from `x` itself.
     With fewer key heads than query heads, groups of query heads share one (Ainslie et al. 2023).
+    `observers` are called at each run; as a rule there are none (see `llmlab.inference.trace`).
     Source: Vaswani et al. 2017, section 3.2.2.
     """
+
+    observers: tuple[Observer, ...] = ()
 
     def __init__(
         self,
@@ -156,6 +177,8 @@ class Attention(nn.Module):
             q_BHTD, k_BHSD = ops.rotate(q_BHTD, *rotary), ops.rotate(k_BHSD, *rotary)
         if cache is not None:
             k_BHSD, v_BHSD = cache.extend(layer, k_BHSD, v_BHSD)
+        for observe in self.observers:
+            observe(self, q_BHTD, k_BHSD, v_BHSD, mask_BTS=mask_BTS, cache=cache)
         n_sharing = self.n_heads // self.n_kv_heads
         if n_sharing == 1:
             mixed_BHTD = self._mix(q_BHTD, k_BHSD, v_BHSD, self.causal, mask_BTS)

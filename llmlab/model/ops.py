@@ -44,6 +44,29 @@ def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None)
     return everything.tril(diagonal=n_keys - n_queries)
 
 
+def attention_weights(
+    q_BHTD: Tensor, k_BHSD: Tensor, *, causal: bool = False, mask_BTS: Tensor | None = None
+) -> Tensor:
+    """Share the attention of each query out among the keys: weights from 0 to 1 that sum to 1.
+
+    `causal` hides every key that comes after its query. `mask_BTS` is True where a query may
+    look; every query needs at least one key it may see. Returns (B, H, T, S).
+    Source: "Attention Is All You Need" (Vaswani et al. 2017), section 3.2.1.
+
+    >>> q = torch.zeros(1, 1, 2, 4)  # two queries that like every key equally
+    >>> attention_weights(q, q, causal=True)
+    tensor([[[[1.0000, 0.0000],
+              [0.5000, 0.5000]]]])
+    """
+    scores_BHTS = q_BHTD @ k_BHSD.mT / math.sqrt(q_BHTD.shape[-1])
+    if causal:
+        visible_TS = causal_mask(q_BHTD.shape[-2], k_BHSD.shape[-2], q_BHTD.device)
+        scores_BHTS = scores_BHTS.masked_fill(~visible_TS, -torch.inf)
+    if mask_BTS is not None:
+        scores_BHTS = scores_BHTS.masked_fill(~mask_BTS.unsqueeze(1), -torch.inf)
+    return scores_BHTS.softmax(dim=-1)
+
+
 def attend(
     q_BHTD: Tensor,
     k_BHSD: Tensor,
@@ -54,8 +77,7 @@ def attend(
 ) -> Tensor:
     """Mix the values of the keys that fit each query: attention, written out step by step.
 
-    `causal` hides every key that comes after its query. `mask_BTS` is True where a query may
-    look; every query needs at least one key it may see. Returns the mixed values, (B, H, T, D).
+    Arguments as in `attention_weights`. Returns the mixed values, (B, H, T, D).
     Source: "Attention Is All You Need" (Vaswani et al. 2017), section 3.2.1.
 
     >>> q = torch.zeros(1, 1, 2, 4)  # two queries that like every key equally
@@ -65,13 +87,7 @@ def attend(
     >>> attend(q, q, v, causal=True).flatten()
     tensor([1., 2.])
     """
-    scores_BHTS = q_BHTD @ k_BHSD.mT / math.sqrt(q_BHTD.shape[-1])
-    if causal:
-        visible_TS = causal_mask(q_BHTD.shape[-2], k_BHSD.shape[-2], q_BHTD.device)
-        scores_BHTS = scores_BHTS.masked_fill(~visible_TS, -torch.inf)
-    if mask_BTS is not None:
-        scores_BHTS = scores_BHTS.masked_fill(~mask_BTS.unsqueeze(1), -torch.inf)
-    weights_BHTS = scores_BHTS.softmax(dim=-1)
+    weights_BHTS = attention_weights(q_BHTD, k_BHSD, causal=causal, mask_BTS=mask_BTS)
     return weights_BHTS @ v_BHSD
 
 
