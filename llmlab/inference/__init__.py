@@ -6,22 +6,30 @@
 ``Reader``                     a model that does not read again what it has read before
 ``trace``                      what attention computes: weights, queries, keys, values, residual
 ``ablate``                     switch attention heads off
+``head_statistics``            what a head does in a few numbers: entropy, where it looks
+``induction_scores``           how much each head looks for what followed the last time
+``AttentionReader``            all of that at once, for a text that changes as you type
 ``Chat``                       a conversation with an instruction-tuned model
 """
 
 from llmlab.inference.ablate import ablate
+from llmlab.inference.attention_reader import AttentionReader
 from llmlab.inference.chat import Chat
+from llmlab.inference.heads import head_statistics, induction_scores
 from llmlab.inference.predict import NextTokenPredictor
 from llmlab.inference.reader import Reader
 from llmlab.inference.sample import generate, next_token_probabilities
 from llmlab.inference.trace import trace
 
 __all__ = [
+    "AttentionReader",
     "Chat",
     "NextTokenPredictor",
     "Reader",
     "ablate",
     "generate",
+    "head_statistics",
+    "induction_scores",
     "next_token_probabilities",
     "trace",
 ]

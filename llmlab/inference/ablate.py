@@ -81,7 +81,7 @@ def _by_layer(heads: Iterable[tuple[int, int]], part: Part) -> dict[int, list[in
     """Sort the heads by layer, after checking that each is there and named once."""
     n_layers = len(part.layers)
     found: dict[int, list[int]] = {}
-    for layer, head in _pairs(heads):
+    for layer, head in checked_heads(heads):
         if not 0 <= layer < n_layers:
             raise ValueError(
                 f"there is no layer {layer} in {part.name}; layers go from 0 to {n_layers - 1}"
@@ -97,7 +97,8 @@ def _by_layer(heads: Iterable[tuple[int, int]], part: Part) -> dict[int, list[in
     return found
 
 
-def _pairs(heads: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def checked_heads(heads: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Give (layer, head) pairs as plain numbers; raises errors for whatever else is given."""
     example = "give a list of pairs (layer, head), for example heads=[(3, 0), (3, 5)]"
     if isinstance(heads, str | Mapping) or not isinstance(heads, Iterable):
         raise TypeError(f"heads={heads!r} are no heads; {example}")

@@ -33,16 +33,25 @@ class NextTokenPredictor:
             if begin is None:
                 raise ValueError("the text is empty; type at least one character")
             return [begin]
-        if len(ids) > self.model.config.context:
-            raise ValueError(
-                f"the text has {len(ids):,} tokens and the model reads at most "
-                f"{self.model.config.context:,}; shorten it"
-            )
-        if max(ids) >= self.model.config.vocab_size:
-            place = next(n for n, i in enumerate(ids) if i >= self.model.config.vocab_size)
-            readable = self.tokenizer.decode_bytes(ids[place : place + 1])
-            raise ValueError(
-                f"the model has no token for the byte 0x{readable.hex()} (token {place + 1} of "
-                "the text); remove that character"
-            )
-        return ids
+        return checked_ids(ids, self.model, self.tokenizer)
+
+
+def checked_ids(ids: list[int], model: GPT, tokenizer: BPETokenizer) -> list[int]:
+    """Give back the ids of a text that the model can read.
+
+    Raises ``ValueError`` for a text longer than the context and for characters the model has no
+    token for.
+    """
+    if len(ids) > model.config.context:
+        raise ValueError(
+            f"the text has {len(ids):,} tokens and the model reads at most "
+            f"{model.config.context:,}; shorten it"
+        )
+    if ids and max(ids) >= model.config.vocab_size:
+        place = next(n for n, i in enumerate(ids) if i >= model.config.vocab_size)
+        readable = tokenizer.decode_bytes(ids[place : place + 1])
+        raise ValueError(
+            f"the model has no token for the byte 0x{readable.hex()} (token {place + 1} of "
+            "the text); remove that character"
+        )
+    return ids

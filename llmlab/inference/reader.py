@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from llmlab.inference.ablate import active_ablations
 from llmlab.model import GPT
 
 
@@ -24,7 +25,7 @@ class Reader:
         self.model = model
         self._cache = model.new_cache()
         self._ids: list[int] = []  # what the cache holds
-        self._weights: list[tuple[int, int]] = []  # those it was computed with
+        self._state: list[object] = []  # of the model that computed it
         # a widget may ask from a thread of its own while a cell of the notebook asks as well
         self._lock = threading.Lock()
 
@@ -48,10 +49,18 @@ class Reader:
             return self.model.head(hidden_1TC[:, -1:])[0, 0]
 
     def _forget_if_trained(self) -> None:
-        """Start anew when a weight was replaced or changed in place since the last reading."""
-        weights = [(id(weight), _version(weight)) for weight in self.model.parameters()]
-        if weights != self._weights:
-            self._cache, self._ids, self._weights = self.model.new_cache(), [], weights
+        """Start anew when the model computes something else than at the last reading."""
+        state = model_state(self.model)
+        if state != self._state:
+            self._cache, self._ids, self._state = self.model.new_cache(), [], state
+
+
+def model_state(model: nn.Module) -> list[object]:
+    """List what changes when weights are replaced or changed in place, or heads switched off."""
+    return [
+        *((id(weight), _version(weight)) for weight in model.parameters()),
+        *active_ablations(),
+    ]
 
 
 def _version(weight: Tensor) -> int:
