@@ -5,7 +5,8 @@
 ``solution(id)``        the reference answer
 ``progress()``          what has been passed in this session
 
-One module per notebook holds its exercises whole: ``llm``, ``tokens``, ``embeddings``.
+One module per notebook holds its exercises whole: ``llm``, ``tokens``, ``embeddings``,
+``attention``.
 """
 
 from llmlab.exercises.checking import check, hint, progress, solution

@@ -11,6 +11,7 @@ NOTEBOOKS = {  # module -> notebook, in reading order
     "llm": "01_what_is_an_llm",
     "tokens": "02_tokens",
     "embeddings": "03_embeddings",
+    "attention": "04_attention",
 }
 
 

@@ -6,9 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cosine_similarity, logsigmoid
+from scipy.special import softmax
+from torch.nn.functional import cosine_similarity, logsigmoid, scaled_dot_product_attention
 
-from llmlab.exercises import embeddings, tokens
+from llmlab.exercises import attention, embeddings, tokens
 from llmlab.exercises.checking import judge
 from llmlab.exercises.shelf import NOTEBOOKS, exercises, find
 from llmlab.text.bpe import learn_merges, merge
@@ -108,6 +109,86 @@ def test_sinusoidal_number_by_number(drawn):
             assert table[p, column] == pytest.approx(expected)
 
 
+def test_scores_number_by_number(drawn):
+    q, k = drawn(attention.scores)
+    table = [[sum(a * b for a, b in zip(query, key, strict=True)) for key in k] for query in q]
+    assert attention.my_scores(q, k).tolist() == table
+
+
+def test_scaled_scores_are_those_of_pytorch_s_attention(drawn):
+    q, k = drawn(attention.scale)
+    weights = scaled_dot_product_attention(q, k, torch.eye(len(k)))  # mixes the rows of eye
+    ours = attention.my_scaled_scores(q, k).numpy()
+    assert softmax(ours, axis=-1) == pytest.approx(weights.numpy(), abs=1e-6)
+    assert ours * math.sqrt(q.shape[1]) == pytest.approx((q @ k.T).numpy())
+
+
+def test_weights_against_scipy(drawn):
+    (scores,) = drawn(attention.softmax)
+    theirs = softmax(scores.numpy().astype(float), axis=-1)
+    assert attention.my_weights(scores).numpy() == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.fixture
+def inputs_of_masks(drawn):
+    return [*attention.masks.fixed, drawn(attention.masks)]
+
+
+def may_look(real, query, key):
+    """The rule of the exercise, for one text."""
+    return key == query or (key < query and bool(real[key]))
+
+
+def test_masked_weights_query_by_query(inputs_of_masks):
+    for scores, real in inputs_of_masks:
+        given = attention.my_masked_weights(scores, real)
+        for text, query in np.ndindex(*real.shape):
+            keys = [key for key in range(real.shape[1]) if may_look(real[text], query, key)]
+            wanted = np.zeros(real.shape[1])
+            wanted[keys] = softmax(scores[text, query, keys].numpy().astype(float))
+            assert given[text, query].numpy() == pytest.approx(wanted, abs=1e-6)
+
+
+def test_what_is_hidden_does_not_move_the_masked_weights(inputs_of_masks):
+    for scores, real in inputs_of_masks:
+        other = scores.clone()
+        for text, query, key in np.ndindex(*scores.shape):
+            if not may_look(real[text], query, key):
+                other[text, query, key] = 1000 * (key + 1)
+        right, moved = (attention.my_masked_weights(each, real) for each in (scores, other))
+        assert torch.equal(right, moved)
+
+
+def test_the_inputs_of_masks_change_the_future_and_the_padding_alone():
+    """So that the law about hidden scores has what it compares."""
+    for seed in range(20):
+        scores, real = attention.padded_texts(np.random.default_rng(seed), 6)
+        assert torch.equal(real[0], real[1])
+        assert torch.equal(real[0], real[2])
+        later = (scores[0] != scores[1]).nonzero().tolist()
+        padding = (scores[0] != scores[2]).nonzero().tolist()
+        assert later
+        assert all(key > query for query, key in later)
+        assert all(key < query and not real[0, key] for query, key in padding)
+        assert bool(padding) == (not real[0, :-1].all())  # at the very end nobody could see it
+
+
+def test_merge_heads_number_by_number(drawn):
+    (x,) = drawn(attention.merge_heads)
+    merged = attention.my_merge_heads(x)
+    assert merged.shape == (x.shape[0], x.shape[2], x.shape[1] * x.shape[3])
+    for text, head, token, place in np.ndindex(*x.shape):
+        assert merged[text, token, head * x.shape[3] + place] == x[text, head, token, place]
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 70])
+def test_previous_token_in_pytorch_s_attention(n):
+    q, k = attention.my_previous_token(n)
+    weights = scaled_dot_product_attention(q, k, torch.eye(n), is_causal=True)
+    assert weights[0, 0] == 1
+    assert weights.diagonal(-1).min() > 0.99
+
+
 def test_one_billion_is_what_it_says():
     from llmlab.exercises import llm
     from llmlab.model import GPT, count_parameters
@@ -124,6 +205,11 @@ BREAKING = {  # what to do to the right result
     "embeddings.cosine": lambda right: 1.5,
     "embeddings.pairs": lambda right: right[::-1],
     "embeddings.negative_sampling": lambda right: (right[0] + 1, right[1]),
+    "attention.scores": lambda right: right[:, :-1],
+    "attention.scale": lambda right: right * 3,
+    "attention.softmax": lambda right: right / 2,
+    "attention.masks": lambda right: right.flip(-1),
+    "attention.merge_heads": lambda right: right.flip(-1),
 }
 
 
