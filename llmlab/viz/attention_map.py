@@ -15,6 +15,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 from matplotlib.textpath import text_to_path
 
+from llmlab.viz.arrays import plain
 from llmlab.viz.next_token import readable
 
 _MOST_TOKENS = 200
@@ -100,10 +101,10 @@ def attention_heatmap(
 def _panels(weights) -> tuple[dict[str, np.ndarray], bool]:
     """Tables by name, and whether there are several places for them."""
     if isinstance(weights, Mapping):
-        panels = {str(name): _array(table, f"weights[{name!r}]") for name, table in weights.items()}
+        panels = {str(name): plain(table, f"weights[{name!r}]") for name, table in weights.items()}
         several = True
     else:
-        tables = _array(weights, "weights")
+        tables = plain(weights, "weights")
         several = tables.ndim == 3
         panels = {str(n): table for n, table in enumerate(tables)} if several else {"": tables}
     if not panels:
@@ -130,16 +131,6 @@ def _panels(weights) -> tuple[dict[str, np.ndarray], bool]:
             "look at them in an AttentionExplorer"
         )
     return panels, several
-
-
-def _array(table, name: str) -> np.ndarray:
-    """Numbers of an array, a list, or a tensor of any kind and place."""
-    if hasattr(table, "detach"):
-        table = table.detach().cpu().double()
-    try:
-        return np.asarray(table, dtype=float)
-    except (TypeError, ValueError) as reason:
-        raise type(reason)(f"{name} is no table of numbers ({reason}); give an array") from None
 
 
 def _labels(tokens: Sequence[str], name: str, count: int, what: str) -> list[str]:
