@@ -316,6 +316,8 @@ export class Shown {
     Object.assign(this, { queries, keys, causal, values, coarse, signed });
     this.rows = queries.length;
     this.columns = keys.length;
+    const longest = labelCharacters(Math.max(this.rows, this.columns));
+    this.label = (token) => pieces(token, longest);
   }
 
   /** The second less the first, over the positions that both have. */
@@ -842,14 +844,18 @@ function download(blob, name) {
 
 // --- where things stand in the picture -------------------------------------------------------------------
 
-const CELL_MOST = 28;
+const CELL_MOST = 30;
 const HEIGHT_MOST = 640;
 const LINES_HEIGHT_MOST = 420;
-const LABEL_PITCH = 12; // pixels that a line of labels needs
-const LABEL_CHARACTERS = 14;
+const LABEL_PITCH = 10; // pixels that a line of labels needs at least
 const NUMBER_WIDTH = 38;
 const SLANT = Math.PI / 3; // of the keys' labels
 const GAP = 14; // between the heatmap and the lines beside it
+
+/** How much of a token a label shows: less in a long text, where the map needs the room. */
+function labelCharacters(count) {
+  return count > 60 ? 9 : 14;
+}
 
 /** Labels that find room: every one, every second, fifth, tenth and so on. */
 export function labelStep(pitch, least = LABEL_PITCH) {
@@ -874,7 +880,8 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
     const down = Math.min(across, HEIGHT_MOST / rows);
     return { across: Math.min(across, 3 * down), down };
   };
-  let cell = cellIn(width - left - right - 100 - GAP);
+  // The lines may start below the leaning labels.
+  let cell = cellIn(width - left - right - 96 - GAP + over);
   const beside = cell.across >= 13;
   if (!beside) cell = cellIn(width);
   const heat = {
@@ -885,16 +892,19 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
     width: Math.ceil(left + columns * cell.across + over + 1),
     height: Math.ceil(top + rows * cell.down + 2),
   };
-  const room = beside ? width - heat.width - GAP : width;
+  const room = beside ? width - heat.width - GAP + over : width;
   const queryPitch = beside ? cell.down : Math.min(18, LINES_HEIGHT_MOST / rows);
   const tall = Math.max(rows * queryPitch, Math.min(columns * queryPitch, LINES_HEIGHT_MOST));
   const lines = {
     from: left,
     to: Math.min(room - right, left + 300),
-    top: beside ? top : 8,
+    top: 8,
     queryPitch,
     keyPitch: Math.min(queryPitch, tall / columns),
   };
+  // Where they stand: beside, with rows at one height, or below.
+  lines.x = beside ? heat.width - over + GAP : 0;
+  lines.y = beside ? top - lines.top : heat.height + GAP;
   lines.width = lines.to + right;
   lines.height = Math.ceil(lines.top + Math.max(rows * queryPitch, columns * lines.keyPitch) + 2);
   return { beside, heat, lines };
@@ -908,8 +918,7 @@ export function lineHeight(from, to, share) {
 // --- the picture as a file -----------------------------------------------------------------------------
 
 /** About the width of a label in a typewriter font; East Asian characters are two wide. */
-function labelWidth(token) {
-  const text = readable(token, LABEL_CHARACTERS);
+function labelWidth(text) {
   return 6.7 * [...text].reduce((sum, c) => sum + (c.codePointAt(0) > 0x2e7f ? 2 : 1), 0);
 }
 
@@ -919,8 +928,9 @@ function labelWidth(token) {
  */
 export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
   const { rows, columns, queries, keys } = shown;
-  const longest = (tokens) => Math.max(...tokens.map(labelWidth));
-  const { heat, lines, beside } = plan({
+  const labelText = (token) => shown.label(token).map((piece) => piece.text).join("");
+  const longest = (tokens) => Math.max(...tokens.map((token) => labelWidth(labelText(token))));
+  const { heat, lines } = plan({
     width: 820, rows, columns, queryLabel: longest(queries), keyLabel: longest(keys),
   });
   const out = [];
@@ -928,14 +938,14 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
   const margin = 16;
   const text = (x, y, content, more = "") =>
     out.push(`<text x="${round(x)}" y="${round(y)}"${more}>${escaped(content)}</text>`);
-  const label = (x, y, token, more) => text(x, y, readable(token, LABEL_CHARACTERS), more);
+  const label = (x, y, token, more) => text(x, y, labelText(token), more);
 
   text(margin, 24, title, ' class="title"');
   notes.forEach((note, i) => text(margin, 42 + 15 * i, note, ' class="note"'));
 
   out.push(`<g transform="translate(${margin} ${head})">`);
-  const across = labelStep(heat.across, LABEL_PITCH + 1);
-  const down = labelStep(heat.down);
+  const across = labelStep(heat.across, 12);
+  const down = labelStep(heat.down, 12);
   keys.forEach((token, k) => {
     const x = round(heat.left + (k + 0.5) * heat.across + 3);
     if (k % across === 0) label(0, 0, token, ` transform="translate(${x} ${heat.top - 5}) rotate(-60)"`);
@@ -951,11 +961,9 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
   else out.push(svgCells(shown, heat, tables, scale));
   out.push(`<rect ${box} fill="none" stroke="#888"/>`, "</g>");
 
-  const linesLeft = margin + (beside ? heat.width + GAP : 0);
-  const linesTop = head + (beside ? 0 : heat.height + GAP);
-  out.push(`<g transform="translate(${linesLeft} ${linesTop})">`, svgLines(shown, lines, tables, scale));
-  const each = labelStep(lines.queryPitch);
-  const every = labelStep(lines.keyPitch);
+  out.push(`<g transform="translate(${margin + lines.x} ${head + lines.y})">`, svgLines(shown, lines, tables, scale));
+  const each = labelStep(lines.queryPitch, 12);
+  const every = labelStep(lines.keyPitch, 12);
   queries.forEach((token, q) => {
     const y = lines.top + (q + 0.5) * lines.queryPitch + 4;
     if (q % each === 0) label(lines.from - 6, y, token, ' text-anchor="end"');
@@ -965,7 +973,7 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
   });
   out.push("</g>");
 
-  const bottom = Math.max(head + heat.height, linesTop + lines.height) + 12;
+  const bottom = head + Math.max(heat.height, lines.y + lines.height) + 12;
   const stops = shown.signed ? tables.difference : tables.weight;
   const [low, high_] = scaleEnds(shown, scale);
   const at = Math.ceil(margin + 8 + 6.2 * low.length);
@@ -977,7 +985,7 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
     out.push(`<rect x="${x}" y="${bottom}" width="18" height="12" fill="url(#masked)" stroke="#888"/>`);
     text(x + 24, bottom + 10, "masked");
   }
-  const width = 2 * margin + (beside ? heat.width + GAP + lines.width : Math.max(heat.width, lines.width));
+  const width = 2 * margin + Math.max(heat.width, lines.x + lines.width, 360);
   const height = bottom + 12 + margin;
   const marks = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => {
     const colour = css(stops[Math.round((i / 8) * (stops.length - 1))]);
@@ -1107,10 +1115,14 @@ class Picture {
   }
 }
 
-/** Write a token, its unseen characters paler. */
-function drawToken(pen, token, x, y, look, { end = false, bold = false } = {}) {
-  const drawn = pieces(token, LABEL_CHARACTERS);
-  pen.font = bold ? `bold ${look.font}` : look.font;
+/** The size of labels: smaller where that makes room for all of them. */
+function labelSize(pitch) {
+  return pitch < LABEL_PITCH ? 11 : Math.min(11, Math.max(9.5, pitch - 1));
+}
+
+/** Write a token's pieces, unseen characters paler. */
+function drawLabel(pen, drawn, x, y, look, { end = false, bold = false, size = 11 } = {}) {
+  pen.font = `${bold ? "bold " : ""}${size}px ${look.family}`;
   const widths = drawn.map(({ text }) => pen.measureText(text).width);
   if (end) x -= widths.reduce((sum, width) => sum + width, 0);
   drawn.forEach(({ text, mark }, i) => {
@@ -1120,22 +1132,24 @@ function drawToken(pen, token, x, y, look, { end = false, bold = false } = {}) {
   });
 }
 
-function widestLabel(pen, tokens, look) {
-  pen.font = look.font;
+function textWidth(pen, drawn) {
+  return pen.measureText(drawn.map((piece) => piece.text).join("")).width;
+}
+
+function widestLabel(pen, tokens, shown, look) {
+  pen.font = `11px ${look.family}`;
   let widest = 20;
-  for (const token of new Set(tokens)) {
-    widest = Math.max(widest, pen.measureText(readable(token, LABEL_CHARACTERS)).width);
-  }
+  for (const token of new Set(tokens)) widest = Math.max(widest, textWidth(pen, shown.label(token)));
   return widest;
 }
 
 /** A label that stands out from those around it. */
-function drawChip(pen, token, x, y, look, end) {
-  pen.font = `bold ${look.font}`;
-  const width = pen.measureText(readable(token, LABEL_CHARACTERS)).width;
+function drawChip(pen, drawn, x, y, look, end) {
+  pen.font = `bold 11px ${look.family}`;
+  const width = textWidth(pen, drawn);
   pen.fillStyle = look.paper;
   pen.fillRect(end ? x - width - 4 : x - 3, y - 8, width + 7, 16);
-  drawToken(pen, token, x, y, look, { end, bold: true });
+  drawLabel(pen, drawn, x, y, look, { end, bold: true });
 }
 
 /** The masked cells' pattern: grey, hatched. */
@@ -1192,7 +1206,7 @@ class Overview extends Picture {
       Math.max(least, 5, Math.min(PITCH_MOST, (room - this.left) / columns, (HEIGHT_MOST - this.top) / rows)),
     );
     this.resize(
-      Math.ceil(this.left + columns * this.pitch + 4),
+      Math.ceil(this.left + columns * this.pitch + 8),
       Math.ceil(this.top + rows * this.pitch + 2),
     );
     this.part = part;
@@ -1273,6 +1287,7 @@ class Overview extends Picture {
     const { part, pen } = this;
     const { look } = this.view;
     pen.clearRect(0, 0, this.width, this.height);
+    this.drawThumbnails();
     pen.font = "10px system-ui, sans-serif";
     pen.fillStyle = look.muted;
     pen.textBaseline = "middle";
@@ -1283,9 +1298,7 @@ class Overview extends Picture {
     pen.textAlign = "right";
     const down = labelStep(this.pitch, 11);
     for (let l = 0; l < part.layers; l += down) pen.fillText(l, this.left - 5, this.place(l, 0)[1] + this.pitch / 2);
-    pen.textAlign = "right";
     pen.fillText("mean of all", this.place(0, -1)[0] - 6, this.place(-1, -1)[1] + this.pitch / 2);
-    this.drawThumbnails();
     this.drawOff();
     this.drawOver();
   }
@@ -1408,7 +1421,7 @@ function blended(tables, { peak, signed }, value) {
   const ground = rgb(signed ? tables.difference[255 + Math.round(120 * share)] : tables.tint[Math.round(255 * share)]);
   const ink = rgb(tables.ink);
   return Uint32Array.from({ length: 256 }, (_, level) => {
-    const much = Math.sqrt(level / 255); // so small, faint weights would be lost
+    const much = (level / 255) ** 0.7; // so small, faint weights would be lost
     return pixel(ground.map((from, c) => Math.round(from + much * (ink[c] - from))));
   });
 }
@@ -1482,13 +1495,16 @@ class Heatmap extends Picture {
     pen.clearRect(0, 0, this.width, this.height);
     pen.textBaseline = "middle";
     pen.textAlign = "left";
-    const across = labelStep(place.across, LABEL_PITCH + 1);
+    const across = labelStep(place.across);
     const down = labelStep(place.down);
+    let size = labelSize(place.down);
     for (let q = 0; q < shown.rows; q += down) {
-      drawToken(pen, shown.queries[q], place.left - 6, place.top + (q + 0.5) * place.down, look, { end: true });
+      const y = place.top + (q + 0.5) * place.down;
+      drawLabel(pen, shown.label(shown.queries[q]), place.left - 6, y, look, { end: true, size });
     }
+    size = labelSize(place.across);
     for (let k = 0; k < shown.columns; k += across) {
-      this.slanted(pen, k, () => drawToken(pen, shown.keys[k], 0, 0, look));
+      this.slanted(pen, k, () => drawLabel(pen, shown.label(shown.keys[k]), 0, 0, look, { size }));
     }
     this.hatch = shown.causal ? hatched(pen, look) : null;
     this.drawCells();
@@ -1542,11 +1558,11 @@ class Heatmap extends Picture {
     const [x, y] = [left + key * across, top + query * down];
     if (query !== null) {
       pen.strokeRect(left - 1, y - 1, width + 2, down + 2);
-      drawChip(pen, shown.queries[query], left - 6, y + down / 2, look, true);
+      drawChip(pen, shown.label(shown.queries[query]), left - 6, y + down / 2, look, true);
     }
     if (key !== null) {
       pen.strokeRect(x - 1, top - 1, across + 2, height + 2);
-      this.slanted(pen, key, () => drawChip(pen, shown.keys[key], 0, 0, look, false));
+      this.slanted(pen, key, () => drawChip(pen, shown.label(shown.keys[key]), 0, 0, look, false));
     }
     if (query === null || key === null) return;
     const text = shown.masked(query, key)
@@ -1633,11 +1649,12 @@ class Lines extends Picture {
     pen.textAlign = "left";
     const each = labelStep(place.queryPitch);
     for (let q = 0; q < shown.rows; q += each) {
-      drawToken(pen, shown.queries[q], place.from - 6, this.queryHeight(q), look, { end: true });
+      const size = labelSize(place.queryPitch);
+      drawLabel(pen, shown.label(shown.queries[q]), place.from - 6, this.queryHeight(q), look, { end: true, size });
     }
     const every = labelStep(place.keyPitch);
     for (let k = 0; k < shown.columns; k += every) {
-      drawToken(pen, shown.keys[k], place.to + 6, this.keyHeight(k), look);
+      drawLabel(pen, shown.label(shown.keys[k]), place.to + 6, this.keyHeight(k), look, { size: labelSize(place.keyPitch) });
     }
     this.drawLines();
   }
@@ -1647,25 +1664,32 @@ class Lines extends Picture {
     const { session } = this.view;
     this.lines = session.shown.lines(session.view.scale);
     pen.clearRect(place.from - 1, 0, place.to - place.from + 2, this.height);
-    this.strokeLines(pen, this.lines, 1.5);
+    this.strokeLines(pen, this.lines);
   }
 
-  strokeLines(pen, lines, width) {
-    const { from, to } = this.place;
+  /** Opacity is the weight; lines that are `looked` at are never fainter than can be seen. */
+  strokeLines(pen, lines, looked = false) {
     const { look, session } = this.view;
-    const third = (to - from) / 3;
+    const most = Math.min(4, Math.max(1, this.place.keyPitch / 3));
     const colours = [false, true].map((below) => css(lineColour(session.shown, look.tables, below)));
-    pen.lineWidth = width;
+    pen.lineWidth = 1.5;
     for (const { query, key, strength, below } of lines) {
-      const [start, end] = [this.queryHeight(query), this.keyHeight(key)];
       pen.strokeStyle = colours[below ? 1 : 0];
-      pen.globalAlpha = strength;
-      pen.beginPath();
-      pen.moveTo(from, start);
-      pen.bezierCurveTo(from + third, start, to - third, end, to, end);
-      pen.stroke();
+      pen.globalAlpha = looked ? 0.25 + 0.75 * strength : strength;
+      if (looked) pen.lineWidth = 1 + most * strength;
+      this.strokeLine(pen, query, key);
     }
     pen.globalAlpha = 1;
+  }
+
+  strokeLine(pen, query, key) {
+    const { from, to } = this.place;
+    const [start, end] = [this.queryHeight(query), this.keyHeight(key)];
+    const third = (to - from) / 3;
+    pen.beginPath();
+    pen.moveTo(from, start);
+    pen.bezierCurveTo(from + third, start, to - third, end, to, end);
+    pen.stroke();
   }
 
   /** The lines of what is looked at, the others pale, and the largest weights in numbers. */
@@ -1675,7 +1699,7 @@ class Lines extends Picture {
     const { look, session } = this.view;
     const { shown } = session;
     const { from, to } = this.place;
-    pen.globalAlpha = 0.86;
+    pen.globalAlpha = 0.9;
     pen.fillStyle = look.paper;
     pen.fillRect(from - 1, 0, to - from + 2, this.height);
     pen.globalAlpha = 1;
@@ -1685,13 +1709,18 @@ class Lines extends Picture {
     const lines = cells.map(({ value, ...cell }) => ({
       ...cell, strength: Math.min(1, Math.abs(value) * gains[cell.query]), below: value < 0,
     }));
-    this.strokeLines(pen, lines.filter((line) => line.strength > 0.01), 2);
-    if (query !== null && key !== null) this.strokeLines(pen, lines.filter((line) => line.key === key), 4);
+    this.strokeLines(pen, lines.filter((line) => line.strength > 0.01), true);
+    if (query !== null && key !== null && lines[key]) {
+      // The one that is pointed at, in the colour of what is pointed at everywhere.
+      pen.strokeStyle = look.accent;
+      pen.lineWidth = 2.5;
+      this.strokeLine(pen, query, key);
+    }
     if (query !== null) {
-      drawChip(pen, shown.queries[query], from - 6, this.queryHeight(query), look, true);
+      drawChip(pen, shown.label(shown.queries[query]), from - 6, this.queryHeight(query), look, true);
       this.drawNumbers(pen, cells, key);
     } else {
-      drawChip(pen, shown.keys[key], to + 6, this.keyHeight(key), look, false);
+      drawChip(pen, shown.label(shown.keys[key]), to + 6, this.keyHeight(key), look, false);
     }
   }
 
@@ -1719,7 +1748,7 @@ class Lines extends Picture {
       const y = this.keyHeight(k);
       if (taken.some((other) => Math.abs(other - y) < 13)) continue;
       taken.push(y);
-      drawChip(pen, session.shown.keys[k], this.place.to + 6, y, look, false);
+      drawChip(pen, session.shown.label(session.shown.keys[k]), this.place.to + 6, y, look, false);
       pen.font = "11px system-ui, sans-serif";
       pen.fillStyle = look.ink;
       pen.textAlign = "right";
@@ -1764,7 +1793,7 @@ class Bars {
       : [];
     this.heading.replaceChildren(
       element("strong", {}, `Next token${which}`), " ", ...what,
-      element("span", { class: "lm-muted" }, ` · bars to ${percent(end)}`),
+      element("span", { class: "lm-muted" }, ` · bars to ${100 * end} %`),
     );
     this.list.setAttribute("aria-label", `Most likely next tokens${which}${off ? `, with all heads and with ${heads}` : ""}`);
     while (this.rows.length < next.tokens.length) this.rows.push(this.row());
@@ -1790,7 +1819,7 @@ class Bars {
 // --- the view ------------------------------------------------------------------------------------------
 
 const UNITS = { entropy: " bits" };
-const NARROW = 640; // pixels; below, everything stands in one column
+const NARROW = 540; // pixels; below, everything stands in one column
 
 class View {
   constructor(session, el) {
@@ -1868,6 +1897,15 @@ class View {
       this.maskedKey,
     );
     this.pictures = div("lm-pictures", this.heatmap.root, this.lines.root);
+    this.right = div(
+      "lm-right",
+      div("lm-row lm-head", this.title, this.switchButton, this.allOnButton, this.save),
+      this.numbers,
+      this.readout,
+      div("lm-scroll", this.pictures),
+      this.scaleRow,
+      div("lm-nexts", ...this.bars.map((bars) => bars.root)),
+    );
     this.main = div(
       "lm-main",
       div(
@@ -1877,15 +1915,7 @@ class View {
         this.caption,
         div("lm-scroll", this.overview.root),
       ),
-      div(
-        "lm-right",
-        div("lm-row lm-head", this.title, this.switchButton, this.allOnButton, this.save),
-        this.numbers,
-        this.readout,
-        this.pictures,
-        this.scaleRow,
-        div("lm-nexts", ...this.bars.map((bars) => bars.root)),
-      ),
+      this.right,
     );
     this.root = element(
       "div",
@@ -1962,7 +1992,7 @@ class View {
       accent: style.borderBottomColor,
       shade: style.borderLeftColor,
       alert: style.outlineColor,
-      font: `11px ${style.fontFamily}`,
+      family: style.fontFamily,
     };
     this.look.tables = colourTables(this.look.dark);
   }
@@ -1990,27 +2020,27 @@ class View {
     const { session, width } = this;
     const narrow = width < NARROW;
     this.root.classList.toggle("lm-narrow", narrow);
-    const room = narrow ? width : Math.min(340, Math.max(190, 0.28 * width));
+    const room = narrow ? width - 8 : Math.min(340, Math.max(190, 0.28 * width));
     this.overview.layout(room, session.part);
     this.layoutHead();
   }
 
   layoutHead() {
-    const { session, width } = this;
-    const { shown } = session;
-    const narrow = width < NARROW;
-    const room = narrow ? width : width - Math.max(this.overview.width, 190) - 24;
+    const { shown } = this.session;
     const { pen } = this.heatmap;
     const places = plan({
-      width: Math.max(240, room),
+      width: Math.max(240, this.right.clientWidth - 2),
       rows: shown.rows,
       columns: shown.columns,
-      queryLabel: widestLabel(pen, shown.queries, this.look),
-      keyLabel: widestLabel(pen, shown.keys, this.look),
+      queryLabel: widestLabel(pen, shown.queries, shown, this.look),
+      keyLabel: widestLabel(pen, shown.keys, shown, this.look),
     });
     this.heatmap.layout(places.heat);
     this.lines.layout(places.lines);
-    this.pictures.classList.toggle("lm-beside", places.beside);
+    const { heat, lines } = places;
+    this.lines.root.style.transform = `translate(${lines.x}px, ${lines.y}px)`;
+    this.pictures.style.width = `${Math.max(heat.width, lines.x + lines.width)}px`;
+    this.pictures.style.height = `${Math.max(heat.height, lines.y + lines.height)}px`;
     this.cursor = this.inside(this.cursor);
     if (this.hovered) this.hovered = null;
     this.laidOut = this.tokens;
@@ -2107,9 +2137,10 @@ class View {
   drawCaption() {
     const { session, overview } = this;
     const [layer, head] = overview.hovered ?? [session.view.layer, session.view.head];
-    const { name, value } = overview.tints();
+    const { name, value, signed } = overview.tints();
     const number = value(layer, head);
-    const told = number === undefined ? "" : ` · ${name} ${number.toFixed(2)}${UNITS[name] ?? ""}`;
+    const text = number === undefined ? "" : written(number, { exact: false, signed });
+    const told = text && ` · ${name} ${text}${UNITS[name] ?? ""}`;
     const off = session.isOff(layer, head) ? " · off" : "";
     this.caption.textContent = `${headName(layer, head, session.part)}${told}${off}`;
   }
@@ -2334,7 +2365,7 @@ class View {
 const DARK = `
   --lm-ink: var(--jp-ui-font-color1, #eeeeee);
   --lm-muted: var(--jp-ui-font-color2, #b4b4b4);
-  --lm-paper: var(--jp-layout-color1, #161616);
+  --lm-paper: var(--jp-layout-color0, #111111);
   --lm-line: var(--jp-border-color1, #5a5a5a);
   --lm-shade: var(--jp-layout-color2, #2b2b2b);
   --lm-bar: #7fb2ff; --lm-before: #7a7a7a; --lm-accent: #ffb54a; --lm-alert: #ff8f7f;
@@ -2344,13 +2375,14 @@ const STYLE = `
 .llmlab-attention-explorer {
   --lm-ink: var(--jp-ui-font-color1, #1f1f1f);
   --lm-muted: var(--jp-ui-font-color2, #5f5f5f);
-  --lm-paper: var(--jp-layout-color1, #ffffff);
+  --lm-paper: var(--jp-layout-color0, #ffffff);
   --lm-line: var(--jp-border-color1, #bdbdbd);
   --lm-shade: var(--jp-layout-color2, #efefef);
   --lm-bar: #2f55b5; --lm-before: #a9a9a9; --lm-accent: #d95f02; --lm-alert: #b3261e;
   --lm-code: var(--jp-code-font-family, ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace);
   position: relative; box-sizing: border-box; max-width: 1180px; padding: 4px;
-  color: var(--lm-ink); font: 13px/1.4 var(--jp-ui-font-family, system-ui, sans-serif);
+  color: var(--lm-ink); background: var(--lm-paper);
+  font: 13px/1.4 var(--jp-ui-font-family, system-ui, sans-serif);
 }
 body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 @media (prefers-color-scheme: dark) {
@@ -2434,8 +2466,8 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 .llmlab-attention-explorer .lm-token { font-family: var(--lm-code); white-space: pre; }
 .llmlab-attention-explorer .lm-readout .lm-token { padding: 0 3px; border-radius: 3px; background: var(--lm-shade); }
 .llmlab-attention-explorer :is(.lm-muted, .lm-mark) { color: var(--lm-muted); }
-.llmlab-attention-explorer .lm-pictures { display: flex; flex-direction: column; gap: ${GAP}px; max-width: 100%; overflow-x: auto; padding: 2px; margin: -2px; }
-.llmlab-attention-explorer .lm-beside { flex-direction: row; align-items: start; }
+.llmlab-attention-explorer .lm-pictures { position: relative; }
+.llmlab-attention-explorer .lm-pictures .lm-lines { position: absolute; left: 0; top: 0; }
 .llmlab-attention-explorer .lm-right .lm-legend { margin: 8px 0; gap: 4px 10px; }
 .llmlab-attention-explorer .lm-masked-key { display: inline-flex; align-items: center; gap: 5px; }
 .llmlab-attention-explorer .lm-masked {
@@ -2443,7 +2475,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
   background: repeating-linear-gradient(-45deg, var(--lm-shade) 0 2.5px, var(--lm-line) 2.5px 3.5px);
 }
 .llmlab-attention-explorer .lm-nexts { display: flex; flex-wrap: wrap; gap: 8px 24px; }
-.llmlab-attention-explorer .lm-next { flex: 1 1 260px; min-width: 0; max-width: 560px; }
+.llmlab-attention-explorer .lm-next { flex: 1 1 260px; min-width: 0; max-width: 640px; }
 .llmlab-attention-explorer .lm-bars { list-style: none; margin: 2px 0 0; padding: 0; }
 .llmlab-attention-explorer .lm-bars li {
   display: grid; grid-template-columns: minmax(5em, 24%) 1fr auto; align-items: center; gap: 8px; margin: 0; line-height: 18px;
