@@ -681,14 +681,14 @@ def rows_sum_to_one(given, scores):
 
 @softmax.law
 def scores_as_they_are(given, scores):
-    if not 0.5 < scores.abs().max() < 10:  # weights near 0 do not tell their scores
+    given, ours = np.asarray(given, dtype=float), scores.double().numpy()
+    if given.shape != ours.shape or np.abs(ours).max() > 10:  # weights near 0 do not tell
         return None
     with np.errstate(all="ignore"):
-        logs = np.log(np.asarray(given, dtype=float))
-        ours = scores.double().numpy()
+        logs = np.log(given)
         logs, ours = (each - each.mean(axis=-1, keepdims=True) for each in (logs, ours))
         factor = (logs * ours).sum() / (ours**2).sum()
-    if not abs(factor - 1) > 0.05 or not np.allclose(logs, factor * ours, atol=1e-3):
+    if not np.allclose(logs, factor * ours, atol=1e-3) or factor < 0.01 or 0.95 < factor < 1.05:
         return None
     return (
         f"These are the weights of the scores times {factor:.4g}. Take the scores as they are, and "
@@ -776,6 +776,7 @@ def my_masked_weights(scores, real):
 
 @masks.fresh
 def padded_texts(rng, size):
+    """Draw one text three times, with other scores for later keys and for padding, and a fourth."""
     n_tokens = 1 + size
     n_padding = rng.integers(0, n_tokens, 2)
     places = np.arange(n_tokens)
@@ -809,7 +810,7 @@ def _shown(scores, visible, hidden=-torch.inf):
 
 @masks.wrong(
     "Nothing is hidden: queries look at what comes later and at padding. Put -inf in place of "
-    "these scores before the softmax."
+    "these scores before the softmax. (masked_fill makes a new tensor: give it a name.)"
 )
 def no_mask(scores, real):
     return scores.softmax(dim=-1)
@@ -834,7 +835,7 @@ def padding_only(scores, real):
 
 @masks.wrong(
     "The padding is hidden, but the future is not: scores of later keys still move your result. "
-    "(And a padding token may look at itself, too.)"
+    "(masked_fill makes a new tensor; did the first one get lost? And padding may look at itself.)"
 )
 def padding_only_without_itself(scores, real):
     return _shown(scores, real[:, None, :].expand_as(scores))
@@ -846,6 +847,15 @@ def padding_only_without_itself(scores, real):
 )
 def padding_without_itself(scores, real):
     return _shown(scores, _past(scores) & real[:, None, :])
+
+
+@masks.wrong(
+    "Both masks are there, but padding may not look at itself. At the beginning of a text all its "
+    "scores are the same very low number then, and the softmax gives every key the same share, "
+    "later ones too: every query may look at itself."
+)
+def padding_without_itself_very_low(scores, real):
+    return _shown(scores, _past(scores) & real[:, None, :], -1e9)
 
 
 @masks.wrong(
@@ -947,8 +957,8 @@ def minus_ten(scores, real):
 
 
 @masks.wrong(
-    "You set hidden scores to -100. That works until the visible scores are lower still, and then "
-    "the hidden keys get everything. Only -inf gets nothing, always."
+    "You set hidden scores to a negative number such as -100. That works until the visible scores "
+    "are lower still, and then the hidden keys get everything. Only -inf gets nothing, always."
 )
 def minus_a_hundred(scores, real):
     return _shown(scores, _visible(scores, real), -100)
@@ -1453,7 +1463,7 @@ def _about_weights(scores: torch.Tensor) -> str | None:
         so_far = " (the tokens before it do well)" if token > 1 else ""
         return (
             f"With n = {len(scores)}, token {token} puts {weight:.2f} of its weight on token "
-            f"{token - 1}, and at least {_ENOUGH} are asked for{so_far}. "
+            f"{token - 1}, and at least {_ENOUGH} is asked for{so_far}. "
             f"{_where_it_looks(scores, weights, token)}"
         )
     return None

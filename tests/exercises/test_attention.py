@@ -79,6 +79,7 @@ def test_right_answers_of_other_kinds_pass(id, answer):
         ("softmax", lambda s: s.softmax(-1) / s.softmax(-1).sum(), "all your numbers together"),
         ("softmax", lambda s: s.softmax(-1).round(decimals=2), "one of yours sums to 0.99."),
         ("softmax", lambda s: 2**s / (2**s).sum(-1, keepdim=True), "scores times 0.6931"),
+        ("softmax", lambda s: s - s.mean(-1, keepdim=True) + 1 / s.shape[-1], "never below 0."),
         ("softmax", lambda s: (s - s.min()) / (s.max() - s.min()), "divided by 0"),
         (
             "softmax",
@@ -101,6 +102,22 @@ def test_no_factor_is_read_off_a_single_row_or_number():
         assert attention.divided_by_the_root(dots(q, k) * 7, q, k) is None
     assert attention.divided_by_the_root(dots(*two) * 7, *two)
     assert attention.divided_by_the_root(dots(*two) * 7 + 1, *two) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda s: torch.full_like(s, 1 / s.shape[-1]),  # all equal, whatever the scores
+        lambda s: s.tril().softmax(dim=-1),
+        lambda s: s.mT.softmax(dim=-1),  # another shape
+        lambda s: s.softmax(dim=-1).round(decimals=2),
+    ],
+)
+def test_no_factor_is_read_off_weights_of_something_else(answer):
+    inputs = find("attention.softmax").inputs(np.random.default_rng(0))
+    for (scores,) in inputs:
+        said = attention.scores_as_they_are(answer(scores), scores)
+        assert said is None
 
 
 def hide(scores, mask):
@@ -208,7 +225,7 @@ def test_scores_that_count_although_they_get_no_weight_are_told():
         (lambda n: (6 * back(n), torch.eye(n)), "only 3.00 above the next best"),
         (
             lambda n: (99 * (back(n) + 2 * back(n) @ back(n)), torch.eye(n)),
-            "token 2 puts 0.00 of its weight on token 1, and at least 0.9 are asked for (the "
+            "token 2 puts 0.00 of its weight on token 1, and at least 0.9 is asked for (the "
             "tokens before it do well). Most of it, 1.00, goes to token 0",
         ),
     ],
