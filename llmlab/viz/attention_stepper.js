@@ -70,6 +70,9 @@ export function shown(number, digits = 2) {
   return text.replaceAll("-", "−");
 }
 
+/** The same without zeros at the end: the root of 4 is 2. */
+export const brief = (number) => shown(number).replace(/\.?0+$/, "");
+
 /** The number that a text stands for; null if it is none, or too large for one. */
 export function parsed(text) {
   const plain = text.trim().replaceAll("−", "-");
@@ -114,8 +117,6 @@ export function pieces(token) {
   return result;
 }
 
-// Marks of direction keep a token in its place within a sentence.
-export const label = (token) => `\u2068${pieces(token).map(({ text }) => text).join("")}\u2069`;
 export const spoken = (token) => pieces(token).map(({ words }) => words).join(" ");
 
 // --- sentences --------------------------------------------------------------------------------------
@@ -123,13 +124,12 @@ export const spoken = (token) => pieces(token).map(({ words }) => words).join(" 
 /** What the present step does, with its numbers. */
 export function stepSentence(step, row, { scaled, masked }) {
   const hidden = row.hidden.filter(Boolean).length;
-  const root = shown(row.root).replace(/\.?0+$/, "");
   const width = Math.round(row.root ** 2);
   const does = [
     () => "multiply query and key number by number, and add up",
     () =>
       scaled
-        ? `divide by ${root}, the root of ${width}`
+        ? `divide by ${brief(row.root)}, the root of ${width}`
         : "the scale is off, so the scores stay as they are",
     () => {
       if (!masked) return "the mask is off, so every key stays";
@@ -282,7 +282,6 @@ function element(tag, attributes = {}, ...children) {
 
 // JupyterLab takes arrow keys, Enter and letters for itself unless the focused element says so.
 const FOCUSABLE = { "data-lm-suppress-shortcuts": "true" };
-let views = 0;
 
 function drawn(token) {
   return element(
@@ -335,7 +334,7 @@ class Vector {
 class View {
   constructor(session, el) {
     this.session = session;
-    this.name = `llmlab-query-${++views}`;
+    this.name = `llmlab-query-${Math.random()}`; // radio buttons of one name are one choice
     const { data } = session;
     const largest = (...lists) => Math.max(...lists.map((list) => Math.max(...list.map(Math.abs)))) || 1;
     this.scale = largest(data.q, data.k);
@@ -654,6 +653,7 @@ class View {
     const before = this.said ?? words;
     const fresh = Object.keys(words).filter((name) => words[name] !== before[name]);
     this.said = words;
+    if (fresh.includes("query") || fresh.includes("step")) this.message.textContent = "";
     // The arithmetic of the key changes with almost everything; it is said when nothing else is.
     const said = fresh.length > 1 ? fresh.filter((name) => name !== "key") : fresh;
     if (said.length && this.typing === undefined) {
@@ -666,7 +666,7 @@ class View {
     const { row, state } = this.session;
     const [dot, scale, mask, exp, weight, value] = this.operations;
     dot.textContent = "Σ q × k";
-    scale.textContent = state.scaled ? `÷ ${shown(row.root).replace(/\.?0+$/, "")}` : "off";
+    scale.textContent = state.scaled ? `÷ ${brief(row.root)}` : "off";
     mask.textContent = state.masked ? (this.session.causal ? "later: −∞" : "hidden: −∞") : "off";
     const sign = row.largest < 0 ? "+" : "−";
     exp.textContent = `exp(s ${sign} ${shown(Math.abs(row.largest))})`;
@@ -710,7 +710,7 @@ class View {
     const { session } = this;
     const { row, state, key, data } = session;
     const score = shown(row.scores[key]);
-    const root = shown(row.root).replace(/\.?0+$/, "");
+    const root = brief(row.root);
     switch (state.step) {
       case 0: {
         const sum = shown(row.dots[key]);
