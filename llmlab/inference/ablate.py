@@ -239,5 +239,21 @@ def _measure(model: nn.Module, switches: list[_Switch], over: Reference) -> None
         elif isinstance(over, tuple):
             model(*over)
         else:
-            ids = torch.as_tensor(over, device=next(model.parameters()).device)
-            model(ids.unsqueeze(0) if ids.dim() == 1 else ids)
+            model(_batch(over).to(next(model.parameters()).device))
+
+
+def _batch(ids: Tensor | Iterable) -> Tensor:
+    """Give token ids of one text, or of several that are equally long, as a (B, T) tensor."""
+    try:
+        ids_BT = torch.as_tensor(ids)
+    except (TypeError, ValueError, RuntimeError):
+        ids_BT = torch.empty(0)
+    if ids_BT.dim() == 1:
+        ids_BT = ids_BT.unsqueeze(0)
+    whole = not (ids_BT.is_floating_point() or ids_BT.is_complex() or ids_BT.dtype == torch.bool)
+    if ids_BT.dim() != 2 or not ids_BT.numel() or not whole:
+        raise ValueError(
+            f"over={ids!r} are no token ids; give those of a text, over=tokenizer.encode(text), "
+            "or of several equally long ones, (texts, tokens)"
+        )
+    return ids_BT

@@ -59,7 +59,7 @@ class Tape:
             remove_observer(layer, self._observe)
 
     def _enter(self, block: nn.Module, arguments: tuple, options: dict) -> None:
-        if self._thread == threading.get_ident():
+        if self._thread == threading.get_ident() and block in self.part.blocks:
             self._entering[block] = next(iter([*arguments, *options.values()]), None)
 
     @torch.no_grad()
@@ -99,10 +99,12 @@ class Tape:
 
     @torch.no_grad()
     def _leave(self, block: nn.Module, arguments: tuple, leaving: Tensor) -> None:
-        last = len(self.part.layers)
-        if self._thread == threading.get_ident() and last - 1 in self._ran and _is_stream(leaving):
+        if self._thread != threading.get_ident() or block is not self.part.blocks[-1]:
+            return
+        n_layers = len(self.part.layers)
+        if n_layers - 1 in self._ran and _is_stream(leaving):
             self._last.add(self._run, {"residual": leaving})
-            self._ran.add(last)
+            self._ran.add(n_layers)
 
     def stacked(self, kind: str) -> Tensor:
         """Join the pieces of the last run, layer upon layer."""

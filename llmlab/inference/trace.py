@@ -47,8 +47,10 @@ def trace(model: nn.Module, keep: Iterable[str] = ("weights",)) -> Iterator[Reco
 
 
 def _checked_kinds(keep: Iterable[str]) -> tuple[str, ...]:
-    names = [keep] if isinstance(keep, str) else list(keep)
     choices = ", ".join(repr(kind) for kind in KINDS)
+    if not isinstance(keep, Iterable):
+        raise TypeError(f"keep={keep!r} is no list of names; use some of {choices}")
+    names = [keep] if isinstance(keep, str) else list(keep)
     for name in names:
         if name not in KINDS:
             raise ValueError(f"keep={name!r} is nothing a trace can keep; use some of {choices}")

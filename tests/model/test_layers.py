@@ -75,6 +75,28 @@ def test_an_own_attention_that_returns_nonsense_is_told_what_it_returned(attend,
         Attention(8, 2, attend=attend)(torch.randn(1, 3, 8))
 
 
+@pytest.mark.parametrize("attend", [ops.attend, ops.attend_fused])
+def test_an_observer_sees_what_is_mixed_and_changes_nothing(attend):
+    layer = shaken(Attention(12, 6, n_kv_heads=2, head_width=4, causal=True, attend=attend))
+    x_BTC, seen = torch.randn(2, 5, 12), []
+
+    def observe(attention, q_BHTD, k_BHSD, v_BHSD, *, mask_BTS, cache):
+        seen.append((attention, q_BHTD, k_BHSD, v_BHSD, mask_BTS, cache))
+
+    expected = layer(x_BTC)
+    layer.observers = (observe,)
+    cache, mask_BTS = KVCache(1, 8), torch.ones(2, 5, 5, dtype=torch.bool)
+    assert torch.equal(layer(x_BTC, cache=cache, mask_BTS=mask_BTS), layer(x_BTC))
+    assert torch.equal(layer(x_BTC), expected)
+    attention, q_BHTD, k_BHSD, v_BHSD, mask, given_cache = seen[0]
+    assert (attention, given_cache) == (layer, cache)
+    assert mask is mask_BTS
+    k_BHSD, v_BHSD = (x.repeat_interleave(3, dim=1) for x in (k_BHSD, v_BHSD))
+    mixed_BHTD = ops.attend(q_BHTD, k_BHSD, v_BHSD, causal=True)
+    assert_close(layer.out(mixed_BHTD.transpose(1, 2).flatten(2)), expected)
+    assert Attention(12, 6).observers == ()
+
+
 class ListCache:
     """The oracle: whole tensors, joined and cut."""
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from llmlab.model import attend, attend_fused, ops
+from llmlab.model import attend, attend_fused, attention_weights, ops
 
 
 def random(*shape, seed=0, dtype=torch.float64):
@@ -71,6 +71,38 @@ def test_written_out_and_fused_agree_with_plain_loops(n_queries, n_earlier, caus
     for attention in (attend, attend_fused):
         mixed_BHTD = attention(q_BHTD, k_BHSD, v_BHSD, causal=causal, mask_BTS=mask_BTS)
         assert_close(mixed_BHTD, torch.tensor(expected, dtype=torch.float64))
+
+
+@given(
+    n_queries=st.integers(1, 5),
+    n_earlier=st.integers(0, 4),
+    causal=st.booleans(),
+    masked=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_weights_are_shares_of_what_a_query_may_see_and_mix_the_values(
+    n_queries, n_earlier, causal, masked, seed
+):
+    n_keys = n_queries + n_earlier
+    q_BHTD = random(2, 3, n_queries, 4, seed=seed, dtype=torch.float32)
+    k_BHSD, v_BHSD = (
+        random(2, 3, n_keys, 4, seed=seed + n, dtype=torch.float32) for n in (1000, 2000)
+    )
+    visible_BTS = torch.ones(2, n_queries, n_keys, dtype=torch.bool)
+    mask_BTS = None
+    if masked:
+        mask_BTS = random(2, n_queries, n_keys, seed=seed + 3000) > 0
+        mask_BTS |= torch.eye(n_queries, n_keys, dtype=torch.bool)
+        visible_BTS &= mask_BTS
+    if causal:
+        visible_BTS &= ops.causal_mask(n_queries, n_keys)
+    options = {"causal": causal, "mask_BTS": mask_BTS}
+    weights_BHTS = attention_weights(q_BHTD, k_BHSD, **options)
+    assert_close(weights_BHTS.sum(dim=-1), torch.ones(2, 3, n_queries))
+    assert torch.equal(weights_BHTS > 0, visible_BTS.unsqueeze(1).expand_as(weights_BHTS))
+    assert torch.equal(attend(q_BHTD, k_BHSD, v_BHSD, **options), weights_BHTS @ v_BHSD)
+    swapped_BHTS = attention_weights(q_BHTD.flip(1), k_BHSD.flip(1), **options)
+    assert torch.equal(swapped_BHTS.flip(1), weights_BHTS)  # heads know nothing of each other
 
 
 def test_gradients_of_written_out_and_fused_agree():
