@@ -1,6 +1,7 @@
 """Pictures and widgets: they take plain arrays, strings and functions, never a model.
 
 ``AttentionStepper`` attention of one query in five steps, with numbers (attention_stepper)
+``AttentionExplorer``  every head of every layer on your own text (attention_explorer)
 ``EmbeddingMap`` words on the plane that shows most of how they differ (embedding_map)
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
 ``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
@@ -17,6 +18,7 @@ A name is loaded when it is first asked for, so importing this package is quick.
 from importlib import import_module
 
 _HOMES = {
+    "AttentionExplorer": "attention_explorer",
     "AttentionStepper": "attention_stepper",
     "EmbeddingMap": "embedding_map",
     "NextToken": "next_token",
@@ -30,6 +32,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AttentionExplorer",
     "AttentionStepper",
     "EmbeddingMap",
     "NextToken",
