@@ -443,9 +443,9 @@ softmax = Exercise(
     "attention.softmax",
     prompt="""
 **3. Weights.** Turn scores into weights with the softmax: every query shares out a weight of 1
-among its keys. The last two axes are queries and keys, so each *row* of the result has to sum to
-1. There may be more axes in front, for heads and for texts: the scores may have the shape (T, S),
-or (H, T, S), or (B, H, T, S), and your function has to serve them all. Scores may be as large as
+among its keys. The last two axes are queries and keys, so each *row* of the result sums to 1.
+There may be more axes in front, for heads and for texts: the scores may have the shape (T, S), or
+(H, T, S), or (B, H, T, S), and your function has to serve them all. Scores may be as large as
 1000 or as low as −1000, which must not turn the weights into `nan`.
 
 For `[[0, 0], [0, 1.0986]]` the weights are `[[0.5, 0.5], [0.25, 0.75]]`: e to the power of 1.0986
@@ -738,8 +738,9 @@ def my_masked_weights(scores, real):
         "Three tables of booleans, with T = scores.shape[-1]: torch.ones(T, T, dtype=torch.bool)"
         ".tril() is True up to the query itself; torch.eye(T, dtype=torch.bool) only for itself; "
         "and real, brought to the shape (B, 1, T), says the same to every query: is this key real?",
-        "A key is visible if it is not later, and if it is real or the query itself. & means "
-        "*and*, | means *or*, ~ means *not*; real[:, None, :] has the shape (B, 1, T).",
+        "A key is visible if it is not later, and if it is real or the query itself. & means and, "
+        "| means or, ~ means not; real[:, None, :] has the shape (B, 1, T), and "
+        "scores.masked_fill(~visible, -torch.inf) hides what is not visible.",
     ),
     fixed=(
         (_floats([[[0, 0], [0, 0]]]), torch.tensor([[True, True]])),
@@ -1418,7 +1419,7 @@ def _judge_previous_token(given: Any, n: int) -> str | None:
     for name, value in zip("qk", given):
         if message := _about_table(f"Your {name}", value, n):
             return message
-    q, k = (torch.as_tensor(value).detach().float() for value in given)
+    q, k = (torch.as_tensor(value).detach().cpu().float() for value in given)
     if q.shape[1] != k.shape[1]:
         return (
             f"Your q has the width {q.shape[1]} and your k the width {k.shape[1]}: for a dot "
