@@ -966,7 +966,7 @@ def minus_a_hundred(scores, real):
 
 
 @masks.wrong(
-    "Your padding mask runs along the wrong axis: it hides everything from padding *queries*, and "
+    "Your padding mask runs along the wrong axis: it hides everything from padding queries, and "
     "real tokens still see padding. Keys are the columns, the last axis: real needs the shape (B, "
     "1, T)."
 )
@@ -975,7 +975,7 @@ def padding_queries(scores, real):
 
 
 @masks.wrong(
-    "Your padding mask runs along the wrong axis: the rows of padding *queries* are empty, hence "
+    "Your padding mask runs along the wrong axis: the rows of padding queries are empty, hence "
     "nan, and real tokens still see padding. Keys are the columns, the last axis: real needs the "
     "shape (B, 1, T)."
 )
@@ -984,7 +984,7 @@ def padding_queries_without_itself(scores, real):
 
 
 @masks.wrong(
-    "The real tokens are right. But you hide everything except itself from the padding *queries*, "
+    "The real tokens are right. But you hide everything except itself from the padding queries, "
     "too. Only keys are to be hidden: padding has its row by the same rule as the other tokens."
 )
 def padding_keys_and_queries(scores, real):
@@ -993,7 +993,7 @@ def padding_keys_and_queries(scores, real):
 
 
 @masks.wrong(
-    "The rows of the real tokens are right. But you hide everything from the padding *queries*, "
+    "The rows of the real tokens are right. But you hide everything from the padding queries, "
     "too, so their rows are empty, hence nan. Only keys are hidden, and every query sees itself."
 )
 def padding_keys_and_queries_without_itself(scores, real):
@@ -1009,7 +1009,7 @@ def real_hidden(scores, real):
 
 
 @masks.wrong(
-    "You show a key if one of the two masks allows it. Both have to: it must not be later *and* it "
+    "You show a key if one of the two masks allows it. Both have to: it must not be later and it "
     "must not be padding."
 )
 def either_mask(scores, real):
