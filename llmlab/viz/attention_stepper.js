@@ -839,13 +839,13 @@ function grid(rows, places, ...more) {
 const STYLE = `
 .llmlab-attention-stepper {
   --lm-ink: var(--jp-ui-font-color1, #212121);
-  --lm-muted: var(--jp-ui-font-color2, #616161);
   --lm-paper: var(--jp-layout-color1, #ffffff);
   --lm-line: var(--jp-border-color1, #bdbdbd);
   --lm-faint: var(--jp-border-color2, #e0e0e0);
   --lm-shade: var(--jp-layout-color2, #eeeeee);
   --lm-focus: var(--jp-brand-color1, #1976d2);
   --lm-error: var(--jp-error-color1, #d32f2f);
+  --lm-muted: color-mix(in srgb, var(--lm-ink) 75%, var(--lm-paper));
   --lm-plus: 213 94 0;
   --lm-minus: 0 114 178;
   position: relative; box-sizing: border-box; max-width: 66em; padding: 4px;
@@ -854,7 +854,6 @@ const STYLE = `
 @media (prefers-color-scheme: dark) {
   .llmlab-attention-stepper {
     --lm-ink: var(--jp-ui-font-color1, #eeeeee);
-    --lm-muted: var(--jp-ui-font-color2, #bdbdbd);
     --lm-paper: var(--jp-layout-color1, #1e1e1e);
     --lm-line: var(--jp-border-color1, #616161);
     --lm-faint: var(--jp-border-color2, #424242);
