@@ -297,7 +297,7 @@ function drawn(token) {
 class Vector {
   constructor(name, count) {
     this.name = name;
-    this.cell = Math.max(2, Math.min(16, Math.floor(STRIP_PX / count)));
+    this.cell = Math.max(1.5, Math.min(16, Math.floor(STRIP_PX / count)));
     this.cells = element("span");
     this.node = element("span", { class: "lm-vector", role: "img" }, this.cells);
     this.node.style.width = `${this.cell * count}px`;
@@ -944,7 +944,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
 .llmlab-attention-stepper .lm-share { display: inline-block; min-width: 3.4em; }
 .llmlab-attention-stepper .lm-track { display: inline-block; width: 56px; height: 10px; margin-inline-start: 8px; background: var(--lm-faint); }
 .llmlab-attention-stepper .lm-fill { display: block; height: 100%; background: var(--lm-focus); transform-origin: left; }
-.llmlab-attention-stepper .lm-exposed > th { color: var(--lm-error); text-decoration: underline dotted; }
+.llmlab-attention-stepper .lm-exposed > th { text-decoration: underline 2px var(--lm-error); text-underline-offset: 3px; }
 .llmlab-attention-stepper[data-step="2"] .lm-masked > .lm-column-2 { font-weight: 600; }
 .llmlab-attention-stepper:not([data-step="0"], [data-step="1"]) .lm-masked > :is(.lm-column-2, .lm-column-3, .lm-column-4) {
   color: var(--lm-muted);
@@ -957,7 +957,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
 .llmlab-attention-stepper[data-step="3"] td.lm-column-4 { visibility: hidden; }
 .llmlab-attention-stepper .lm-sheet thead th.lm-present { color: var(--lm-ink); font-weight: 600; }
 .llmlab-attention-stepper .lm-note { min-height: 1.4em; margin: 0 0 6px; }
-.llmlab-attention-stepper .lm-message { min-height: 1.4em; margin: 4px 0 0; color: var(--lm-error); overflow-wrap: anywhere; }
+.llmlab-attention-stepper .lm-message { min-height: 1.4em; margin: 4px 0 0; color: color-mix(in srgb, var(--lm-error) 70%, var(--lm-ink)); overflow-wrap: anywhere; }
 .llmlab-attention-stepper .lm-detail { min-height: 8.2em; overflow-x: auto; }
 .llmlab-attention-stepper .lm-grid { margin-top: 4px; }
 .llmlab-attention-stepper .lm-grid :is(th, td) { padding: 0 7px; }
@@ -974,6 +974,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
   .llmlab-attention-stepper .lm-vector { forced-color-adjust: none; background-color: white; --lm-plus: 213 94 0; --lm-minus: 0 114 178; }
   .llmlab-attention-stepper .lm-track { box-sizing: border-box; border: 1px solid ButtonText; }
   .llmlab-attention-stepper .lm-fill { forced-color-adjust: none; background: Highlight; }
+  .llmlab-attention-stepper .lm-steps li:not(.lm-now) { border-color: Canvas; }
   .llmlab-attention-stepper .lm-steps .lm-now { border-color: Highlight; }
   .llmlab-attention-stepper .lm-queries input:checked + bdi { border: 2px solid Highlight; }
   .llmlab-attention-stepper .lm-chosen > th { border-inline-start: 3px solid Highlight; }

@@ -335,7 +335,7 @@ CONTRASTS = """
     const light = ([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b;
     const paper = getComputedStyle(root.querySelector('tbody td')).backgroundColor;
     const nodes = root.querySelectorAll(
-        '.lm-step, .lm-note, legend, .lm-now, tbody th, tbody td, tfoot td, .lm-query td, input');
+        '.lm-step, .lm-note, .lm-message, legend, .lm-now, tbody th, tbody td, tfoot td, .lm-query td, input');
     return [...nodes].map((node) => {
         const back = getComputedStyle(node).backgroundColor;
         const [a, b] = [[paper, back], [paper, back, getComputedStyle(node).color]].map(
@@ -353,14 +353,15 @@ def test_pictures(notebook, widget, theme):
     notebook.screenshot(name, widget.root)
     widget.next.focus()
     widget.press("Enter", "Enter", "Enter", "Enter")
-    contrast, text = min(widget.root.evaluate(CONTRASTS))
-    assert contrast >= 4.5, text
     notebook.screenshot(f"{name}_sum", widget.root)
+    contrasts = widget.root.evaluate(CONTRASTS)
     widget.scale.uncheck()
     widget.mask.uncheck()
     widget.scores.nth(1).fill("8")
     notebook.screenshot(f"{name}_broken", widget.root)
     widget.scores.nth(1).fill("8x")
+    contrast, text = min(contrasts + widget.root.evaluate(CONTRASTS))
+    assert contrast >= 4.5, text
     widget.root.evaluate("(root) => { root.style.width = '360px'; }")
     notebook.screenshot(f"{name}_360", widget.root)
     overflow = widget.root.evaluate("(root) => root.scrollWidth - root.clientWidth")
