@@ -391,7 +391,7 @@ export class Shown {
   }
 
   /** The cells worth a line: at most `most`, the strongest, none that could not be seen. */
-  lines(scale, most = 1500) {
+  lines(scale, most = 700) {
     const { values, columns } = this;
     const gains = this.gains(scale);
     const counts = new Uint32Array(256);
@@ -436,6 +436,14 @@ export function strongest(numbers, count) {
 
 // --- the talk with the kernel ------------------------------------------------------------------------
 
+function tellKernel(model) {
+  try {
+    model.save_changes();
+  } catch {
+    // The kernel is gone; what is here can still be looked at.
+  }
+}
+
 /**
  * Sends requests, one at a time: two at once could overwrite each other on the way, and a slow model
  * must not work through a queue of old wishes. A wish is a function that says, when its turn has
@@ -453,6 +461,7 @@ export class Courier {
 
   ask(kind, wish) {
     this.wishes.set(kind, wish);
+    if (kind !== "row") this.startTimers(); // exact numbers are a detail, and come in silence
     this.send();
   }
 
@@ -463,20 +472,11 @@ export class Courier {
       this.wishes.delete(kind);
       if (request === null) continue;
       this.inFlight = { ...request, n: ++this.n };
-      if (kind !== "row") {
-        this.slow = setTimeout(() => this.say("computing…"), SLOW_MS);
-        this.dead = setTimeout(
-          () => this.say("still no answer: the kernel is busy or stopped; run the cell again if it is"),
-          DEAD_MS,
-        );
-      }
+      if (kind !== "row") this.startTimers();
       this.model.set("request", { ...this.inFlight });
-      try {
-        this.model.save_changes();
-      } catch {
-        // The kernel is gone; what is here can still be looked at.
-      }
+      tellKernel(this.model);
     }
+    if (this.inFlight === null) this.stopTimers(); // nothing was wanted any more
   }
 
   /** What was asked, if this is the answer to it; else null: somebody else asked, or nobody did. */
@@ -485,18 +485,23 @@ export class Courier {
     const request = this.inFlight;
     this.inFlight = null;
     this.stopTimers();
+    this.say("");
     return request;
+  }
+
+  startTimers() {
+    this.slow ??= setTimeout(() => this.say("computing…"), SLOW_MS);
+    this.dead ??= setTimeout(() => this.say("still no answer: the kernel is busy, or stopped"), DEAD_MS);
   }
 
   stopTimers() {
     clearTimeout(this.slow);
     clearTimeout(this.dead);
-    this.say("");
+    this.slow = this.dead = undefined;
   }
 
   close() {
-    clearTimeout(this.slow);
-    clearTimeout(this.dead);
+    this.stopTimers();
     this.wishes.clear();
   }
 }
@@ -730,7 +735,7 @@ export class Session {
     const otherPart = view.part !== this.view.part;
     this.view = view;
     this.fitView();
-    this.each(otherPart ? "drawReading" : "drawHead");
+    this.each(otherPart ? "drawReading" : "drawHead", true);
   }
 
   /** Takes effect here at once; Python hears of it when the person stops choosing. */
@@ -743,11 +748,7 @@ export class Session {
     clearTimeout(this.viewPause);
     this.viewPause = setTimeout(() => {
       this.model.set("view", { ...this.view });
-      try {
-        this.model.save_changes();
-      } catch {
-        // The kernel is gone, the picture is not.
-      }
+      tellKernel(this.model);
     }, VIEW_PAUSE_MS);
   }
 
@@ -1210,6 +1211,7 @@ class Overview extends Picture {
       Math.ceil(this.top + rows * this.pitch + 2),
     );
     this.part = part;
+    this.hovered = null;
     this.root.dataset.plot = [this.left, this.top, this.pitch, this.pitch].join(" ");
     this.root.dataset.mean = this.place(0, -1)[0];
     this.root.setAttribute("aria-rowcount", part.layers + 1);
@@ -2020,6 +2022,7 @@ class View {
     const { session, width } = this;
     const narrow = width < NARROW;
     this.root.classList.toggle("lm-narrow", narrow);
+    Object.values(this.boxes).forEach((box) => this.fitBox(box));
     const room = narrow ? width - 8 : Math.min(340, Math.max(190, 0.28 * width));
     this.overview.layout(room, session.part);
     this.layoutHead();
@@ -2087,7 +2090,7 @@ class View {
     this.root.dataset.head = view.head;
     this.root.dataset.mode = view.mode;
     const name = headName(view.layer, view.head, part);
-    this.title.textContent = view.mode === "difference" ? `${name}: second − first` : name;
+    this.title.textContent = session.shown.signed ? `${name}: second − first` : name;
     const numbers = this.statistics(view.layer, view.head);
     this.numbers.textContent = numbers;
     this.heatmap.root.setAttribute("aria-label", `${name}: which token reads which; arrow keys move, Enter keeps a row`);
@@ -2203,7 +2206,8 @@ class View {
   drawStatus() {
     const { session } = this;
     const failed = session.sides.find((side) => side.error !== "" && side.settled);
-    const text = session.status || failed?.error || "";
+    const which = failed === session.b ? "Second text: " : "";
+    const text = session.status || (failed ? which + failed.error : "");
     if (this.message.textContent !== text) this.message.textContent = text;
     this.message.classList.toggle("lm-failed", Boolean(failed) && !session.status);
     this.root.classList.toggle("lm-old", Boolean(failed) || session.status !== "");
@@ -2365,7 +2369,7 @@ class View {
 const DARK = `
   --lm-ink: var(--jp-ui-font-color1, #eeeeee);
   --lm-muted: var(--jp-ui-font-color2, #b4b4b4);
-  --lm-paper: var(--jp-layout-color0, #111111);
+  --lm-paper: var(--jp-layout-color0, #1e1e1e);
   --lm-line: var(--jp-border-color1, #5a5a5a);
   --lm-shade: var(--jp-layout-color2, #2b2b2b);
   --lm-bar: #7fb2ff; --lm-before: #7a7a7a; --lm-accent: #ffb54a; --lm-alert: #ff8f7f;
@@ -2389,7 +2393,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
   body:not([data-jp-theme-light]) .llmlab-attention-explorer { ${DARK} }
 }
 @media (forced-colors: active) {
-  .llmlab-attention-explorer {
+  body .llmlab-attention-explorer.llmlab-attention-explorer {
     --lm-ink: CanvasText; --lm-muted: CanvasText; --lm-paper: Canvas; --lm-line: GrayText; --lm-shade: Canvas;
     --lm-bar: Highlight; --lm-before: GrayText; --lm-accent: Highlight; --lm-alert: LinkText;
   }
