@@ -113,15 +113,15 @@ export function differingPositions(a, b) {
 const RAMPS = {
   light: {
     weight: [[0.978, 0.008, 230], [0.84, 0.085, 220], [0.65, 0.125, 238], [0.46, 0.135, 262], [0.26, 0.115, 286]],
-    below: [[0.978, 0.005, 255], [0.76, 0.105, 248], [0.55, 0.15, 256], [0.36, 0.14, 264]],
-    above: [[0.978, 0.005, 60], [0.76, 0.125, 58], [0.55, 0.15, 45], [0.36, 0.115, 40]],
+    below: [[0.978, 0, 255], [0.76, 0.105, 248], [0.55, 0.15, 256], [0.36, 0.14, 264]],
+    above: [[0.978, 0, 60], [0.76, 0.125, 58], [0.55, 0.15, 45], [0.36, 0.115, 40]],
     tint: [[0.975, 0.01, 85], [0.9, 0.085, 82], [0.8, 0.14, 72]],
     ink: [0.27, 0.09, 275],
   },
   dark: {
     weight: [[0.25, 0.025, 275], [0.4, 0.12, 282], [0.58, 0.125, 240], [0.78, 0.115, 195], [0.96, 0.09, 110]],
-    below: [[0.25, 0.01, 255], [0.45, 0.1, 256], [0.65, 0.13, 248], [0.85, 0.085, 230]],
-    above: [[0.25, 0.01, 60], [0.45, 0.1, 45], [0.65, 0.14, 52], [0.85, 0.11, 75]],
+    below: [[0.25, 0, 255], [0.45, 0.1, 256], [0.65, 0.13, 248], [0.85, 0.085, 230]],
+    above: [[0.25, 0, 60], [0.45, 0.1, 45], [0.65, 0.14, 52], [0.85, 0.11, 75]],
     tint: [[0.27, 0.012, 75], [0.38, 0.06, 62], [0.5, 0.105, 55]],
     ink: [0.96, 0.03, 100],
   },
@@ -846,8 +846,10 @@ function download(blob, name) {
 // --- where things stand in the picture -------------------------------------------------------------------
 
 const CELL_MOST = 30;
-const HEIGHT_MOST = 640;
-const LINES_HEIGHT_MOST = 420;
+const BESIDE_LEAST = 11; // pixels of a cell
+const OVERVIEW_HEIGHT_MOST = 640;
+const MAP_HEIGHT_MOST = 540;
+const LINES_HEIGHT_MOST = 380;
 const LABEL_PITCH = 10; // pixels that a line of labels needs at least
 const NUMBER_WIDTH = 38;
 const SLANT = Math.PI / 3; // of the keys' labels
@@ -877,13 +879,14 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
   const right = Math.ceil(keyLabel) + 8 + NUMBER_WIDTH;
   const cellIn = (room) => {
     let across = Math.min(CELL_MOST, Math.max(1, room - left - over) / columns);
-    if (across >= 2) across = Math.floor(across);
-    const down = Math.min(across, HEIGHT_MOST / rows);
-    return { across: Math.min(across, 3 * down), down };
+    if (across >= 6) across = Math.floor(across); // cells of one size
+    const down = Math.min(across, MAP_HEIGHT_MOST / rows);
+    // Square, unless that leaves a strip.
+    return { across: Math.min(across, Math.max(down, 240 / columns)), down };
   };
   // The lines may start below the leaning labels.
   let cell = cellIn(width - left - right - 96 - GAP + over);
-  const beside = cell.across >= 13;
+  const beside = cell.across >= BESIDE_LEAST;
   if (!beside) cell = cellIn(width);
   const heat = {
     left,
@@ -1149,7 +1152,7 @@ function drawChip(pen, drawn, x, y, look, end) {
   pen.font = `bold 11px ${look.family}`;
   const width = textWidth(pen, drawn);
   pen.fillStyle = look.paper;
-  pen.fillRect(end ? x - width - 4 : x - 3, y - 8, width + 7, 16);
+  pen.fillRect(end ? x - width - 4 : x - 3, y - 9, width + 7, 18);
   drawLabel(pen, drawn, x, y, look, { end, bold: true });
 }
 
@@ -1202,9 +1205,9 @@ class Overview extends Picture {
     const rows = part.layers + 1 + MEAN_GAP;
     this.left = 24;
     this.top = 16;
-    const least = Math.min(9, HEIGHT_MOST / rows);
+    const least = Math.min(9, OVERVIEW_HEIGHT_MOST / rows);
     this.pitch = Math.floor(
-      Math.max(least, 5, Math.min(PITCH_MOST, (room - this.left) / columns, (HEIGHT_MOST - this.top) / rows)),
+      Math.max(least, 5, Math.min(PITCH_MOST, (room - this.left) / columns, (OVERVIEW_HEIGHT_MOST - this.top) / rows)),
     );
     this.resize(
       Math.ceil(this.left + columns * this.pitch + 8),
@@ -1701,7 +1704,7 @@ class Lines extends Picture {
     const { look, session } = this.view;
     const { shown } = session;
     const { from, to } = this.place;
-    pen.globalAlpha = 0.9;
+    pen.globalAlpha = 0.93;
     pen.fillStyle = look.paper;
     pen.fillRect(from - 1, 0, to - from + 2, this.height);
     pen.globalAlpha = 1;
@@ -2112,7 +2115,7 @@ class View {
     const parts = session.shownSides.map((side) => session.partOf(side));
     const told = Object.keys(parts[0].statistics).map((name) => {
       const values = parts.map((part) => part.statistic(name, layer, head)?.toFixed(2)).filter(Boolean);
-      return `${name} ${values.join(" → ")}${UNITS[name] ?? ""}`;
+      return `${name} ${values.join("→")}${UNITS[name] ?? ""}`;
     });
     return told.join(" · ");
   }
@@ -2143,7 +2146,7 @@ class View {
     const { name, value, signed } = overview.tints();
     const number = value(layer, head);
     const text = number === undefined ? "" : written(number, { exact: false, signed });
-    const told = text && ` · ${name} ${text}${UNITS[name] ?? ""}`;
+    const told = text && `: ${text}${UNITS[name] ?? ""}`;
     const off = session.isOff(layer, head) ? " · off" : "";
     this.caption.textContent = `${headName(layer, head, session.part)}${told}${off}`;
   }
@@ -2462,7 +2465,10 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 .llmlab-attention-explorer .lm-title { font-size: 15px; font-weight: 600; margin-inline-end: 4px; }
 .llmlab-attention-explorer .lm-save { margin-inline-start: auto; color: var(--lm-muted); }
 .llmlab-attention-explorer .lm-save button { color: var(--lm-ink); }
-.llmlab-attention-explorer .lm-numbers { color: var(--lm-muted); font-size: 12px; min-height: 1.4em; font-variant-numeric: tabular-nums; }
+.llmlab-attention-explorer .lm-numbers {
+  height: 1.4em; overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
+  color: var(--lm-muted); font-size: 12px; font-variant-numeric: tabular-nums;
+}
 .llmlab-attention-explorer .lm-readout {
   height: 3em; margin: 4px 0; overflow: hidden; contain: strict; white-space: pre-wrap; line-height: 1.5;
   font-variant-numeric: tabular-nums;

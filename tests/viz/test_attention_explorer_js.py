@@ -370,8 +370,10 @@ def test_lines_are_the_strongest_cells(seed, rows, columns, causal, scale):
     if scale == "row":
         strength *= 255 / np.maximum(strength.max(1, keepdims=True), 1)
     cells = {(line["query"], line["key"]): 255 * line["strength"] for line in everything}
+    below = {(line["query"], line["key"]): line["below"] for line in everything}
     for (q, k), value in np.ndenumerate(strength):
         if value > 3.5:
+            assert not below[q, k]
             np.testing.assert_allclose(cells[q, k], value, atol=0.51)
         elif value < 2.5:
             assert (q, k) not in cells
@@ -383,9 +385,16 @@ def test_lines_are_the_strongest_cells(seed, rows, columns, causal, scale):
         assert max(rest, default=0) < 255 * weakest
 
 
+def test_lines_of_a_difference_say_its_sign():
+    body = SHOWN + "return shownOf(map).lines('fixed').map(({ key, below }) => [key, below]);"
+    values_TS = np.array([[-90, 0, 40]])
+    found = js(body, map=shown(values_TS, causal=False, signed=True))
+    assert found == [[0, True], [2, False]]
+
+
 def test_in_a_long_text_only_lines_that_can_be_seen_are_drawn():
-    values_TS = np.full((100, 100), 12)
-    values_TS[:, 3] = 200
+    values_TS = np.zeros((100, 100), int)
+    values_TS[:, 3], values_TS[:, 5] = 200, 12
     body = SHOWN + "return shownOf(map).lines('fixed').map(({ key }) => key);"
     assert js(body, map=shown(values_TS, causal=False)) == [3] * 100
 
@@ -433,7 +442,7 @@ def test_pictures_fit_their_room_and_do_not_meet(width, rows, columns, query_lab
     assert lines["to"] - lines["from"] >= 40
     right = heat["left"] + columns * heat["across"]
     if found["beside"]:
-        assert heat["across"] >= 13
+        assert heat["across"] >= 11
         assert lines["x"] >= right  # only labels, which lean above the rows, reach over the lines
         assert lines["y"] + lines["top"] == heat["top"]
         assert lines["queryPitch"] == heat["down"]
