@@ -722,7 +722,9 @@ export class Session {
     if (!this.comparing) view.mode = "a";
     if (this.a.reading && !part) view.part = 0;
     if (!this.part) return;
-    const { layers, heads, rows } = this.part;
+    const { layers, heads, rows, statistics } = this.part;
+    // A short text has not all of them.
+    if (!(view.statistic in statistics)) view.statistic = Object.keys(statistics)[0] ?? view.statistic;
     view.layer = Math.min(view.layer, layers - 1);
     view.head = view.layer < 0 ? -1 : Math.min(view.head, heads - 1);
     if (view.query !== null && view.query >= rows) view.query = null;
@@ -846,7 +848,8 @@ function download(blob, name) {
 // --- where things stand in the picture -------------------------------------------------------------------
 
 const CELL_MOST = 30;
-const BESIDE_LEAST = 11; // pixels of a cell
+const BESIDE_GOOD = 18; // pixels of a cell
+const BESIDE_LEAST = 11; // in a text whose pictures would get tall one below the other
 const OVERVIEW_HEIGHT_MOST = 640;
 const MAP_HEIGHT_MOST = 540;
 const LINES_HEIGHT_MOST = 380;
@@ -878,7 +881,7 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
   const top = Math.ceil(keyLabel * Math.sin(SLANT)) + 12;
   const right = Math.ceil(keyLabel) + 8 + NUMBER_WIDTH;
   const cellIn = (room) => {
-    let across = Math.min(CELL_MOST, Math.max(1, room - left - over) / columns);
+    let across = Math.min(CELL_MOST, Math.max(1, room - left - over - 2) / columns);
     if (across >= 6) across = Math.floor(across); // cells of one size
     const down = Math.min(across, MAP_HEIGHT_MOST / rows);
     // Square, unless that leaves a strip.
@@ -886,7 +889,7 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
   };
   // The lines may start below the leaning labels.
   let cell = cellIn(width - left - right - 96 - GAP + over);
-  const beside = cell.across >= BESIDE_LEAST;
+  const beside = cell.across >= (rows > 14 ? BESIDE_LEAST : BESIDE_GOOD);
   if (!beside) cell = cellIn(width);
   const heat = {
     left,
@@ -961,7 +964,8 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
   const [wide, high] = [round(columns * heat.across), round(rows * heat.down)];
   const box = `x="${heat.left}" y="${heat.top}" width="${wide}" height="${high}"`;
   if (shown.causal) out.push(`<rect ${box} fill="url(#masked)"/>`);
-  if (image) out.push(`<image ${box} preserveAspectRatio="none" style="image-rendering:pixelated" href="${escaped(image)}"/>`);
+  const style = 'preserveAspectRatio="none" style="image-rendering:pixelated"';
+  if (image) out.push(`<image ${box} ${style} href="${escaped(image)}"/>`);
   else out.push(svgCells(shown, heat, tables, scale));
   out.push(`<rect ${box} fill="none" stroke="#888"/>`, "</g>");
 
@@ -1575,16 +1579,17 @@ class Heatmap extends Picture {
       : written(shown.at(query, key), { exact: false, signed: shown.signed });
     pen.font = "bold 12px system-ui, sans-serif";
     const wide = pen.measureText(text).width + 12;
-    // Right of the cell where there is room, else left: never over the row that is looked at.
+    // Above the row and right of the column where there is room: never on what is looked at.
     const after = x + across + 6 + wide < this.width;
-    const at = [after ? x + across + 6 : Math.max(0, x - 6 - wide), y + down / 2 + (y > top + 24 ? -down / 2 - 14 : down / 2 + 14)];
+    const start = after ? x + across + 6 : Math.max(0, x - 6 - wide);
+    const middle = y > top + 24 ? y - 14 : y + down + 14;
     pen.fillStyle = look.ink;
     pen.beginPath();
-    pen.roundRect(at[0], at[1] - 10, wide, 20, 4);
+    pen.roundRect(start, middle - 10, wide, 20, 4);
     pen.fill();
     pen.fillStyle = look.paper;
     pen.textAlign = "left";
-    pen.fillText(text, at[0] + 6, at[1] + 0.5);
+    pen.fillText(text, start + 6, middle + 0.5);
   }
 
   get address() {
@@ -1653,13 +1658,14 @@ class Lines extends Picture {
     pen.textBaseline = "middle";
     pen.textAlign = "left";
     const each = labelStep(place.queryPitch);
+    let size = labelSize(place.queryPitch);
     for (let q = 0; q < shown.rows; q += each) {
-      const size = labelSize(place.queryPitch);
       drawLabel(pen, shown.label(shown.queries[q]), place.from - 6, this.queryHeight(q), look, { end: true, size });
     }
     const every = labelStep(place.keyPitch);
+    size = labelSize(place.keyPitch);
     for (let k = 0; k < shown.columns; k += every) {
-      drawLabel(pen, shown.label(shown.keys[k]), place.to + 6, this.keyHeight(k), look, { size: labelSize(place.keyPitch) });
+      drawLabel(pen, shown.label(shown.keys[k]), place.to + 6, this.keyHeight(k), look, { size });
     }
     this.drawLines();
   }
@@ -1763,6 +1769,61 @@ class Lines extends Picture {
   }
 }
 
+/** In words and numbers what is looked at: a cell and its row, a row, or a column. */
+class Readout {
+  constructor(view) {
+    this.view = view;
+    this.root = element("p", { class: "lm-readout" });
+  }
+
+  draw(looked) {
+    const { query, key } = looked;
+    if (query === null && key === null) {
+      const hint = "Point at a cell, a token or a line for its numbers; a click keeps its row.";
+      this.root.replaceChildren(element("span", { class: "lm-muted" }, hint));
+    } else {
+      this.root.replaceChildren(...(query === null ? this.column(key) : this.row(looked)));
+    }
+  }
+
+  token(text) {
+    return element("bdi", { class: "lm-token" }, readable(text, 24));
+  }
+
+  /** The five largest of some numbers, each behind its token. */
+  most(tokens, numbers, exact) {
+    const { signed } = this.view.session.shown;
+    return strongest(numbers, 5).flatMap((i) => [
+      this.token(tokens[i]),
+      ` ${written(numbers[i], { exact, signed })}  `,
+    ]);
+  }
+
+  column(key) {
+    const { shown } = this.view.session;
+    const cells = this.view.lines.column(key);
+    const readers = cells.map(({ query }) => shown.queries[query]);
+    const most = this.most(readers, cells.map(({ value }) => value), false);
+    return [this.token(shown.keys[key]), ` (${key}) is read by `, ...most];
+  }
+
+  row({ query, key }) {
+    const { session } = this.view;
+    const { shown } = session;
+    const { numbers, exact } = session.row(query);
+    const start = [this.token(shown.queries[query]), ` (${query}) `];
+    const most = this.most(shown.keys, numbers, exact);
+    if (key === null) return [...start, shown.signed ? "changes most at " : "reads ", ...most];
+    const read = [this.token(shown.keys[key]), ` (${key}): `];
+    if (shown.masked(query, key)) return [...start, "cannot read ", ...read, "masked, it comes later"];
+    const number = written(numbers[key], { exact, signed: shown.signed });
+    return [
+      ...start, "reads ", ...read, element("strong", { class: exact ? "lm-exact" : "" }, number),
+      element("br"), element("span", { class: "lm-muted" }, "most: "), ...most,
+    ];
+  }
+}
+
 const BAR_ENDS = [0.1, 0.25, 0.5, 1];
 
 /** The most likely next tokens of one text, with nothing off and with the present heads off. */
@@ -1793,14 +1854,14 @@ class Bars {
     const most = Math.max(...next.before, ...next.after);
     const end = BAR_ENDS.find((bar) => bar >= most) ?? 1;
     const heads = `${off} ${off === 1 ? "head" : "heads"} off`;
-    const what = off
-      ? [element("span", { class: "lm-key lm-before" }), " all heads ", element("span", { class: "lm-key" }), ` ${heads}`]
-      : [];
+    const key = (name) => element("span", { class: `lm-key ${name}` });
+    const what = off ? [key("lm-before"), " all heads ", key("lm-after"), ` ${heads}`] : [];
     this.heading.replaceChildren(
       element("strong", {}, `Next token${which}`), " ", ...what,
       element("span", { class: "lm-muted" }, ` · bars to ${100 * end} %`),
     );
-    this.list.setAttribute("aria-label", `Most likely next tokens${which}${off ? `, with all heads and with ${heads}` : ""}`);
+    const compared = off ? `, with all heads and with ${heads}` : "";
+    this.list.setAttribute("aria-label", `Most likely next tokens${which}${compared}`);
     while (this.rows.length < next.tokens.length) this.rows.push(this.row());
     for (const row of this.rows.splice(next.tokens.length)) row.item.remove();
     next.tokens.forEach((text, i) => {
@@ -1835,6 +1896,7 @@ class View {
     this.overview = new Overview(this);
     this.heatmap = new Heatmap(this);
     this.lines = new Lines(this);
+    this.readout = new Readout(this);
     this.bars = [new Bars(), new Bars()];
     this.probe = element("span", { class: "lm-probe", "aria-hidden": "true" });
     this.build();
@@ -1874,7 +1936,6 @@ class View {
     this.caption = text("caption");
     this.title = text("title");
     this.numbers = text("numbers");
-    this.readout = text("readout");
     this.tintBar = element("canvas", { width: 90, height: 10, "aria-hidden": "true" });
     this.tintEnds = [element("span"), element("span")];
     this.colourBar = element("canvas", { width: 110, height: 10, "aria-hidden": "true" });
@@ -1906,7 +1967,7 @@ class View {
       "lm-right",
       div("lm-row lm-head", this.title, this.switchButton, this.allOnButton, this.save),
       this.numbers,
-      this.readout,
+      this.readout.root,
       div("lm-scroll", this.pictures),
       this.scaleRow,
       div("lm-nexts", ...this.bars.map((bars) => bars.root)),
@@ -1959,16 +2020,24 @@ class View {
       session.endComparison();
       this.compareButton.focus();
     });
-    this.partSelect.addEventListener("change", () => session.choose({ part: this.partSelect.selectedIndex, query: null }));
-    this.statisticSelect.addEventListener("change", () => session.choose({ statistic: this.statisticSelect.value }));
-    this.switchButton.addEventListener("click", () => session.switch(session.view.layer, session.view.head));
+    this.partSelect.addEventListener("change", () => {
+      session.choose({ part: this.partSelect.selectedIndex, query: null });
+    });
+    this.statisticSelect.addEventListener("change", () => {
+      session.choose({ statistic: this.statisticSelect.value });
+    });
+    this.switchButton.addEventListener("click", () => {
+      session.switch(session.view.layer, session.view.head);
+    });
     this.allOnButton.addEventListener("click", () => {
       session.switchAll();
       this.switchButton.focus(); // this button goes
     });
     const [png, svg, html] = this.saveButtons;
     png.addEventListener("click", () => this.savePng());
-    svg.addEventListener("click", () => download(new Blob([this.svg()], { type: "image/svg+xml" }), this.fileName("svg")));
+    svg.addEventListener("click", () => {
+      download(new Blob([this.svg()], { type: "image/svg+xml" }), this.fileName("svg"));
+    });
     html.addEventListener("click", () => session.askForPage());
     // The page's colours change with its theme, however it does that: the probe has a transition.
     this.probe.addEventListener("transitionend", () => {
@@ -2012,12 +2081,15 @@ class View {
     this.width = this.root.clientWidth;
     this.main.hidden = !session.shown;
     if (!session.shown || !this.width) return; // not on the page yet: the observer will call
+    if (!this.look.ink) this.readLook(); // outside the page there are no colours
     this.layout();
     this.overview.draw();
     this.heatmap.draw();
     this.lines.draw();
     this.drawBars();
     this.drawChoice();
+    if (this.spokenN !== undefined && this.spokenN !== session.a.n) this.speak(() => this.spokenReading());
+    this.spokenN = session.a.n;
     this.drawn("reading");
   }
 
@@ -2096,7 +2168,8 @@ class View {
     this.title.textContent = session.shown.signed ? `${name}: second − first` : name;
     const numbers = this.statistics(view.layer, view.head);
     this.numbers.textContent = numbers;
-    this.heatmap.root.setAttribute("aria-label", `${name}: which token reads which; arrow keys move, Enter keeps a row`);
+    const how = "which token reads which; arrow keys move, Enter keeps a row";
+    this.heatmap.root.setAttribute("aria-label", `${name}: ${how}`);
     const isOff = session.isOff(view.layer, view.head);
     const said = `${name}${isOff ? ", off" : ""}. ${numbers}`;
     if (said !== this.said) this.overview.speak((this.said = said));
@@ -2258,39 +2331,8 @@ class View {
     const { looked } = this;
     this.heatmap.drawOver(looked);
     this.lines.drawOver(looked);
-    this.drawReadout(looked);
+    this.readout.draw(looked);
     this.session.wantRow(looked.query);
-  }
-
-  drawReadout({ query, key }) {
-    const { shown } = this.session;
-    const token = (text) => element("bdi", { class: "lm-token" }, readable(text, 24));
-    if (query === null && key === null) {
-      this.readout.replaceChildren(element("span", { class: "lm-muted" }, "Point at a cell, a token or a line for its numbers; a click keeps its row."));
-      return;
-    }
-    if (query === null) {
-      const column = this.lines.column(key);
-      const best = strongest(column.map(({ value }) => value), 5);
-      const most = best.flatMap((i) => [token(shown.queries[column[i].query]), ` ${written(column[i].value, { exact: false, signed: shown.signed })}  `]);
-      this.readout.replaceChildren(token(shown.keys[key]), ` (${key}) is read by `, ...most);
-      return;
-    }
-    const { numbers, exact } = this.session.row(query);
-    const number = (value) => written(value, { exact, signed: shown.signed });
-    const start = [token(shown.queries[query]), ` (${query}) `];
-    const best = strongest(numbers, 5).flatMap((k) => [token(shown.keys[k]), ` ${number(numbers[k])}  `]);
-    if (key === null) {
-      this.readout.replaceChildren(...start, shown.signed ? "changes most at " : "reads ", ...best);
-    } else if (shown.masked(query, key)) {
-      this.readout.replaceChildren(...start, "cannot read ", token(shown.keys[key]), ` (${key}): masked, it comes later`);
-    } else {
-      this.readout.replaceChildren(
-        ...start, "reads ", token(shown.keys[key]), ` (${key}): `,
-        element("strong", { class: exact ? "lm-exact" : "" }, number(numbers[key])),
-        element("br"), element("span", { class: "lm-muted" }, "most: "), ...best,
-      );
-    }
   }
 
   pin(query) {
@@ -2301,10 +2343,25 @@ class View {
   moveCursor(cell) {
     this.cursor = this.inside(cell);
     this.hover(this.cursor);
+    this.speak(() => this.spokenCell());
+  }
+
+  /** Tell a screen reader the newest of what happens, not everything. */
+  speak(words) {
+    this.words = words;
     this.speaking ??= setTimeout(() => {
       this.speaking = undefined;
-      this.live.textContent = this.spokenCell();
+      this.live.textContent = this.words();
     }, SPOKEN_MS);
+  }
+
+  spokenReading() {
+    const { part, a } = this.session;
+    const read = `Read ${part.rows} tokens.`;
+    const { next } = a.reading;
+    if (!next) return read;
+    const [share, i] = next.after.reduce((best, p, k) => (p > best[0] ? [p, k] : best), [-1, 0]);
+    return `${read} Most likely next: ${spoken(next.tokens[i])}, ${percent(share).replace(" %", " percent")}`;
   }
 
   spokenCell() {
@@ -2457,7 +2514,9 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
   height: 1.4em; margin: 2px 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
   font-size: 12px; font-variant-numeric: tabular-nums; width: 0; min-width: 100%;
 }
-.llmlab-attention-explorer :is(.lm-overview, .lm-heatmap, .lm-lines) { position: relative; flex: none; border-radius: 3px; }
+.llmlab-attention-explorer :is(.lm-overview, .lm-heatmap, .lm-lines) {
+  position: relative; flex: none; border-radius: 3px;
+}
 .llmlab-attention-explorer :is(.lm-overview, .lm-heatmap, .lm-lines) canvas {
   position: absolute; left: 0; top: 0; width: 100%; height: 100%; touch-action: manipulation;
 }
@@ -2491,12 +2550,19 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
   display: grid; grid-template-columns: minmax(5em, 24%) 1fr auto; align-items: center; gap: 8px; margin: 0; line-height: 18px;
 }
 .llmlab-attention-explorer .lm-bars .lm-token { overflow: hidden; text-overflow: ellipsis; text-align: left; }
-.llmlab-attention-explorer .lm-track { display: flex; flex-direction: column; gap: 1px; height: 12px; background: var(--lm-shade); border-radius: 2px; overflow: hidden; }
+.llmlab-attention-explorer .lm-track {
+  display: flex; flex-direction: column; gap: 1px; height: 12px; background: var(--lm-shade);
+  border-radius: 2px; overflow: hidden;
+}
 .llmlab-attention-explorer .lm-fill { flex: 1; background: var(--lm-bar); transform-origin: left; }
 .llmlab-attention-explorer .lm-before { background: var(--lm-before); }
-.llmlab-attention-explorer .lm-share { min-width: 4em; text-align: end; font-variant-numeric: tabular-nums; font-size: 12px; }
+.llmlab-attention-explorer .lm-share {
+  min-width: 4em; text-align: end; font-variant-numeric: tabular-nums; font-size: 12px;
+}
 .llmlab-attention-explorer .lm-compared .lm-share { min-width: 9em; }
-.llmlab-attention-explorer .lm-key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; background: var(--lm-bar); }
+.llmlab-attention-explorer .lm-key {
+  display: inline-block; width: 10px; height: 10px; border-radius: 2px; background: var(--lm-bar);
+}
 .llmlab-attention-explorer .lm-key.lm-before { background: var(--lm-before); }
 .llmlab-attention-explorer.lm-old .lm-main { opacity: 0.55; }
 .llmlab-attention-explorer .lm-spoken {
