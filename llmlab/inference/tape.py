@@ -92,7 +92,7 @@ class Tape:
             kept["residual"] = entering
         start = 0 if cache is None else cache.length
         memory = None if cache is None else weakref.ref(cache)
-        self._run = _Run(start, q_BHTD.shape[2], q_BHTD.shape[0], memory)
+        self._run = _Run(start, q_BHTD.shape[2], memory)
         kept = {kind: tensor for kind, tensor in kept.items() if kind in self.kinds}
         self._pieces[number].add(self._run, kept)
         self._ran.add(number)
@@ -195,11 +195,10 @@ def _weights(
 
 
 class _Run(NamedTuple):
-    """Which positions of how many texts a layer is given; with a cache, earlier ones are there."""
+    """Which positions a layer is given; with a cache, it has those before them already."""
 
     start: int
     length: int
-    n_texts: int
     cache: weakref.ref[KVCache] | None
 
 
@@ -230,7 +229,7 @@ class _Pieces:
         """Drop what `new` does not continue; a cache may have been cut since the last run."""
         if self._pieces:
             last, _ = self._pieces[-1]
-            same = new.cache is not None and (new.cache, new.n_texts) == (last.cache, last.n_texts)
+            same = new.cache is not None and new.cache == last.cache
             if not same or new.start > last.start + last.length:
                 self._pieces.clear()
         while self._pieces and self._pieces[-1][0].start >= new.start:

@@ -158,6 +158,13 @@ def test_padding_changes_nothing(gpt):
             assert_close(scores_BTV[text][mask_BT[text]], alone)
 
 
+def test_a_text_of_one_token_is_no_padding(gpt):
+    ids_BT = random_ids(3, 1)
+    with ablate(gpt, [(0, 1), (1, 2)], how="mean"):
+        found = gpt(ids_BT, mask_BT=torch.ones_like(ids_BT, dtype=torch.bool))
+    assert_close(found, gpt(ids_BT))  # the mean of one number is that number
+
+
 def test_the_mean_so_far_is_refused_where_a_cache_hides_what_was_so_far(gpt):
     with torch.no_grad():
         cache = gpt.new_cache()
@@ -225,6 +232,7 @@ def test_nothing_is_left_behind(gpt, error, options):
     with pytest.raises(error):
         run_into_an_error()
     assert footprint(gpt) == before
+    assert not any(block.attention.observers for block in gpt.blocks)
     assert torch.equal(gpt(random_ids(1, 3)), expected)
     with pytest.raises(ValueError, match="outside the vocabulary"):
         ablate(gpt, [(0, 1)], how="mean", over=[99]).__enter__()

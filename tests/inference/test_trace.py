@@ -1,6 +1,7 @@
 """trace: everything attention computes is kept, and nothing of it is changed."""
 
 import copy
+import gc
 import subprocess
 import sys
 import threading
@@ -192,16 +193,74 @@ def test_a_cache_filled_before_the_trace_gives_the_new_queries_only(gpt):
     assert_close(joined["residual_LBTC"], whole["residual_LBTC"][..., 4:, :])
 
 
+def test_a_cache_filled_before_the_trace_may_be_cut(gpt):
+    ids_BT = random_ids(1, 10)
+    with torch.no_grad():
+        cache = gpt.new_cache()
+        gpt(ids_BT[:, :4], cache=cache)
+        with trace(gpt, keep=EVERYTHING) as record:
+            gpt(random_ids(1, 4, seed=5), cache=cache)
+            cache.truncate(6)
+            new_BT = ids_BT[:, 6:]
+            gpt(new_BT, cache=cache)
+            joined = kept(record)
+            whole_BT = torch.cat((ids_BT[:, :4], random_ids(1, 4, seed=5)[:, :2], new_BT), dim=1)
+            gpt(whole_BT)
+            whole = kept(record)
+            cache.truncate(2)  # before anything that was recorded
+            gpt(whole_BT[:, 2:], cache=cache)
+            anew = kept(record)
+    for part, start in ((joined, 4), (anew, 2)):
+        for name in ("weights_LBHTS", "queries_LBHTD", "residual_LBTC"):
+            assert_close(part[name], whole[name][..., start:, :])
+        for name in ("keys_LBHSD", "values_LBHSD"):
+            assert_close(part[name], whole[name])
+
+
+def test_positions_that_were_not_watched_begin_a_new_record(gpt):
+    ids_BT = random_ids(1, 9)
+    cache = gpt.new_cache()
+    with torch.no_grad(), trace(gpt, keep=EVERYTHING) as record:
+        gpt(ids_BT[:, :3], cache=cache)
+
+        def unwatched():
+            with torch.no_grad():
+                gpt(ids_BT[:, 3:7], cache=cache)
+
+        thread = threading.Thread(target=unwatched)
+        thread.start()
+        thread.join()
+        gpt(ids_BT[:, 7:], cache=cache)
+        joined = kept(record)
+        gpt(ids_BT)
+        whole = kept(record)
+    assert_close(joined["weights_LBHTS"], whole["weights_LBHTS"][..., 7:, :])
+    assert_close(joined["keys_LBHSD"], whole["keys_LBHSD"])
+    assert_close(joined["residual_LBTC"], whole["residual_LBTC"][..., 7:, :])
+
+
 def test_what_is_kept_does_not_change_when_the_cache_is_used_again(gpt):
     with torch.no_grad():
         cache = gpt.new_cache()
         with trace(gpt, keep=EVERYTHING) as record:
             gpt(random_ids(1, 6), cache=cache)
-        before = kept(record)
         cache.truncate(0)
         gpt(random_ids(1, 6, seed=2), cache=cache)
+        with trace(gpt, keep=EVERYTHING) as whole:
+            gpt(random_ids(1, 6))
     for name, tensor in kept(record).items():
-        assert torch.equal(tensor, before[name])
+        assert_close(tensor, getattr(whole, name))
+
+
+def test_the_same_numbers_are_not_held_twice(gpt):
+    with torch.no_grad(), trace(gpt) as record:
+        gpt(random_ids(1, 17))
+    assert record.weights_LHTS.shape == (2, 4, 17, 17)
+    held = [
+        one for one in gc.get_objects() if type(one) is torch.Tensor and one.shape[-2:] == (17, 17)
+    ]
+    assert len(held) >= 2
+    assert len({one.untyped_storage().data_ptr() for one in held}) == 1
 
 
 def test_writing_a_text_keeps_the_attention_of_all_of_it(gpt):
@@ -234,6 +293,10 @@ def test_the_last_run_stands(gpt):
         assert record.weights_LHTS.shape == (2, 4, 4, 4)
         gpt(random_ids(1, 1), cache=first)
         assert record.weights_LHTS.shape == (2, 4, 1, 6)
+        gpt(random_ids(1, 3), cache=second)
+        assert record.weights_LHTS.shape == (2, 4, 3, 7)
+        gpt(random_ids(1, 1), cache=first)  # 6 positions, of which the last run has some
+        assert record.weights_LHTS.shape == (2, 4, 1, 7)
         first.truncate(0)
         gpt(random_ids(3, 2), cache=first)  # other texts in the same cache
         assert record.weights_LBHTS.shape == (2, 3, 4, 2, 2)
@@ -285,6 +348,14 @@ def test_one_layer_and_a_list_of_layers_are_parts_as_well():
     assert record.weights_LHTS.shape == (1, 2, 4, 4)
     with pytest.raises(ValueError, match="in no block that is given"):
         _ = record.residual_LTC
+    whole = nn.Module()
+    whole.embedding, whole.attention = nn.Embedding(23, 8), layer
+    whole.forward = lambda ids_BT: layer(whole.embedding(ids_BT))
+    with trace(whole, keep=("weights", "residual")) as record:
+        whole(random_ids(1, 4))
+    assert record.weights_LHTS.shape == (1, 2, 4, 4)
+    with pytest.raises(ValueError, match="in no block that is given"):
+        _ = record.residual_LTC  # what enters are ids
     stack = nn.Sequential(Attention(8, 2), Attention(8, 4))
     with trace(stack, keep=("weights", "residual")) as record:
         stack(x_BTC)
