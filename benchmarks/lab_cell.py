@@ -10,11 +10,12 @@ import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from browser.attention_explorer_page import AttentionExplorerWidget
 from browser.lab import HOW_TO_GET_ONE, LabPage, lab_server, open_chromium
 from browser.next_token_page import NextTokenWidget
 from browser.token_strip_page import TokenStripWidget
 
-__all__ = ["NextTokenWidget", "TokenStripWidget", "lab_with"]
+__all__ = ["AttentionExplorerWidget", "NextTokenWidget", "TokenStripWidget", "lab_with"]
 
 
 @contextmanager

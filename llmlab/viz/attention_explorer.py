@@ -355,9 +355,9 @@ class AttentionExplorer(anywidget.AnyWidget):
             shown = {"n": 0, "text": it.shown_text, "off": as_lists(it.shown_off), "error": ""}
             traits[side] = shown | described(it, parts, longest=self._longest)
             arrays[f"{side}_bytes"] = data
-        shown = self._shown()
+        shown, texts = self._shown(), [it.shown_text for it in held.values()]
         return page(
-            traits, arrays, text=shown.text, alt=shown.in_words(), picture=draw(shown, "png")
+            traits, arrays, texts=texts, alt=shown.in_words(), picture=draw(shown, "png")
         ).encode("utf-8")
 
 

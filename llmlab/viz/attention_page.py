@@ -8,6 +8,8 @@ import re
 import zlib
 from pathlib import Path
 
+from llmlab.viz.next_token import readable
+
 _MODULE = Path(__file__).with_name("attention_explorer.js")
 _MODEL = Path(__file__).with_name("attention_page.js")
 _SHOWN_CHARACTERS = 80
@@ -43,10 +45,12 @@ _PAGE = """<!doctype html>
 """
 
 
-def page(traits: dict, arrays: dict[str, bytes], *, text: str, alt: str, picture: bytes) -> str:
+def page(
+    traits: dict, arrays: dict[str, bytes], *, texts: list[str], alt: str, picture: bytes
+) -> str:
     """Write the page that shows `traits` and `arrays`, the state of an explorer by trait.
 
-    `text` is what was read, for the title, `picture` a PNG for where scripts do not run, and
+    `texts` are what was read, for the title, `picture` a PNG for where scripts do not run, and
     `alt` says what that shows. The page's content security policy allows this page's own script
     and nothing else: no request, no form, no other script.
     """
@@ -54,7 +58,7 @@ def page(traits: dict, arrays: dict[str, bytes], *, text: str, alt: str, picture
     saved = {"traits": traits, "arrays": {name: _packed(data) for name, data in arrays.items()}}
     return _PAGE.format(
         policy=_policy(script),
-        title=html.escape(f"Attention in “{_shortened(text)}”"),
+        title=html.escape("Attention in " + " and ".join(f"“{_shortened(t)}”" for t in texts)),
         style=_STYLE,
         alt=html.escape(alt),
         picture=base64.b64encode(picture).decode("ascii"),
@@ -99,7 +103,5 @@ def _harmless(saved: dict) -> str:
 
 
 def _shortened(text: str) -> str:
-    from llmlab.viz.next_token import readable
-
     shown = readable(text).replace("␣", " ")
     return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
