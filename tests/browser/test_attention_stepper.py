@@ -30,9 +30,9 @@ FRESH = (
 
 
 def small_notebook():
-    return nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in (SETUP, "stepper", "stepper")]
-    )
+    another = "AttentionStepper(q, k, v, tokens=tokens, query=5)"
+    sources = SETUP, "stepper", "stepper", another
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
 
 
 @pytest.fixture(scope="module")
@@ -290,14 +290,16 @@ def test_python_moves_the_view(notebook, widget):
 
 
 def test_two_views_stay_in_sync_and_other_widgets_are_let_alone(notebook, widget):
-    other = AttentionStepperWidget(notebook, 1)
+    other, stranger = (AttentionStepperWidget(notebook, place) for place in (1, 2))
     widget.queries.nth(1).check()
     widget.next.click()
     assert other.query() == widget.query() == 1
     assert other.sentence() == widget.sentence()
     other.scores.nth(0).fill("4")
     assert widget.column("q·k")[0] == "4.00"
-    assert widget.query() == 1
+    assert (widget.query(), stranger.query()) == (1, 5)
+    stranger.queries.nth(0).check()
+    assert (widget.query(), other.query(), stranger.query()) == (1, 1, 0)
 
 
 def test_views_leave_nothing_behind(notebook):
@@ -335,7 +337,8 @@ CONTRASTS = """
     const light = ([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b;
     const paper = getComputedStyle(root.querySelector('tbody td')).backgroundColor;
     const nodes = root.querySelectorAll(
-        '.lm-step, .lm-note, .lm-message, legend, .lm-now, tbody th, tbody td, tfoot td, .lm-query td, input');
+        '.lm-step, .lm-note, .lm-message, legend, .lm-now, .lm-query td, tbody th, tbody td, tfoot td'
+        + ', input');
     return [...nodes].map((node) => {
         const back = getComputedStyle(node).backgroundColor;
         const [a, b] = [[paper, back], [paper, back, getComputedStyle(node).color]].map(

@@ -227,7 +227,8 @@ def test_numbers_are_read_and_written():
     ],
 )  # fmt: skip
 def test_only_finite_numbers_are_scores(text, number):
-    assert in_javascript("return m.parsed(text)", text=text) == number
+    found = in_javascript("return String(m.parsed(text))", text=text)  # JSON has no infinity
+    assert found == "null" if number is None else float(found) == number
 
 
 def test_tokens_are_read_and_heard():
@@ -513,7 +514,7 @@ def test_the_picture_and_the_words_of_a_saved_notebook():
     assert repr(widget) == expected
 
 
-@pytest.mark.parametrize("token", ["", "$x$ $", "\x00", "\ud800", "漢字 😀", HOSTILE, "x" * 500])
+@pytest.mark.parametrize("token", ["", "$^$", "\x00", "\ud800", "漢字 😀", HOSTILE, "x" * 500])
 @pytest.mark.parametrize("t", [1, 12, 40])
 def test_every_token_has_a_picture(token, t):
     widget = stepper(t=t, w=64 if t == 40 else 1, tokens=[token] * t)
