@@ -337,8 +337,8 @@ CONTRASTS = """
     const light = ([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b;
     const paper = getComputedStyle(root.querySelector('tbody td')).backgroundColor;
     const nodes = root.querySelectorAll(
-        '.lm-step, .lm-note, .lm-message, legend, .lm-now, .lm-query td, tbody th, tbody td, tfoot td'
-        + ', input');
+        '.lm-step, .lm-note, .lm-message, legend, .lm-now, .lm-query td, tbody th, tbody td,'
+        + 'tfoot td, input');
     return [...nodes].map((node) => {
         const back = getComputedStyle(node).backgroundColor;
         const [a, b] = [[paper, back], [paper, back, getComputedStyle(node).color]].map(

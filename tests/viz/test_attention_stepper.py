@@ -493,6 +493,22 @@ def test_a_mask_that_hides_everything_is_refused_with_keys_of_its_own():
     assert widget.weights().tolist() == [0, 0, 1]
 
 
+def test_a_mask_and_causal_together_hide_what_either_hides():
+    mask = np.ones((3, 3), dtype=bool)
+    mask[2, 0] = False
+    widget = stepper(t=3, mask=mask)
+    assert (widget.weights() > 0).tolist() == [False, True, True]
+    widget.query = 1
+    assert (widget.weights() > 0).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("mask", [None, np.ones((2, 2), dtype=bool)], ids=["no mask", "mask"])
+def test_the_future_is_spoken_of_only_where_it_is_all_that_is_hidden(causal, mask):
+    words = json.loads(stepper(t=2, causal=causal, mask=mask).words)
+    assert words["causal"] is (causal and mask is None)
+
+
 def test_tokens_that_are_no_texts_are_refused():
     with pytest.raises(TypeError, match="tokens='abcd' is one text; give the list"):
         stepper(tokens="abcd")
