@@ -32,7 +32,7 @@ def read(text, *, off=()):
     scores[..., np.triu(np.ones((T, T), bool), 1)] = -np.inf
     w = np.exp(scores)
     w /= w.sum(-1, keepdims=True)
-    tokens = [f" token{i}" for i in range(T)]
+    tokens = [f" token{{i}}" for i in range(T)]
     part = SimpleNamespace(
         name="self-attention", queries=tokens, keys=tokens, weights_LHTS=w, causal=True,
         statistics={{"entropy": np.random.default_rng(0).uniform(0, 4, (30, 9))}})

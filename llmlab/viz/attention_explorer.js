@@ -2039,14 +2039,18 @@ class View {
       download(new Blob([this.svg()], { type: "image/svg+xml" }), this.fileName("svg"));
     });
     html.addEventListener("click", () => session.askForPage());
-    // The page's colours change with its theme, however it does that: the probe has a transition.
-    this.probe.addEventListener("transitionend", () => {
-      this.looking ??= requestAnimationFrame(() => {
-        this.looking = undefined;
-        this.readLook();
-        this.drawReading();
+    // The page's colours change with its theme, however it does that: the probe has a transition,
+    // which the next style sheet of a theme cancels before it ends.
+    for (const event of ["transitionrun", "transitionend", "transitioncancel"]) {
+      this.probe.addEventListener(event, () => {
+        this.looking ??= requestAnimationFrame(() => {
+          this.looking = undefined;
+          const look = JSON.stringify({ ...this.look, tables: null });
+          this.readLook();
+          if (look !== JSON.stringify({ ...this.look, tables: null })) this.drawReading();
+        });
       });
-    });
+    }
   }
 
   // --- colours of the page ---
@@ -2078,10 +2082,11 @@ class View {
     const { session } = this;
     this.drawStatus();
     this.drawControls();
+    const before = this.width;
     this.width = this.root.clientWidth;
     this.main.hidden = !session.shown;
     if (!session.shown || !this.width) return; // not on the page yet: the observer will call
-    if (!this.look.ink) this.readLook(); // outside the page there are no colours
+    if (!before) this.readLook(); // out of sight there are no colours, or old ones
     this.layout();
     this.overview.draw();
     this.heatmap.draw();

@@ -310,6 +310,19 @@ def test_views_leave_nothing_behind(notebook):
     views_leave_nothing_behind(notebook, "attention_explorer.js", traits)
 
 
+def test_the_pictures_take_the_colours_of_the_theme(notebook, widget):
+    differs = "(root, old) => root.querySelector('.lm-heatmap canvas').toDataURL() !== old"
+    light = widget.pixels(widget.heatmap)
+    notebook.theme("JupyterLab Dark")
+    widget.wait(differs, light)
+    dark = widget.pixels(widget.heatmap)
+    notebook.theme("JupyterLab Light")
+    widget.wait(differs, dark)
+    widget.wait(
+        "(root, old) => root.querySelector('.lm-heatmap canvas').toDataURL() === old", light
+    )
+
+
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_pictures(notebook, widget, theme):
     notebook.theme(f"JupyterLab {theme}")
