@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from .javascript import run_javascript
@@ -523,7 +523,9 @@ def test_an_svg_file_of_many_cells_holds_them_as_one_image():
     assert len(text) < 40_000
 
 
-@given(st.text(), st.characters())
+@given(st.text(), st.characters(exclude_categories=()))
+@example("a", "\ud800")
+@example("a", "\x00")
 @settings(max_examples=40)
 def test_escaped_text_comes_back_from_xml(text, character):
     text = f"{text}{character}<&>\"'"
