@@ -3,6 +3,7 @@
 # L layers, H heads, T query position, S key position
 
 import io
+import unicodedata
 import warnings
 from dataclasses import dataclass
 
@@ -54,13 +55,12 @@ class Shown:
 
     def tokens(self, side: str) -> list[str]:
         """Labels of the "queries" or "keys"; both texts' where they differ."""
-        labels = [_label(token) for token in getattr(self.part, side)]
+        tokens = getattr(self.part, side)
         if self.other is None:
-            return labels
-        others = [_label(token) for token in getattr(self.other, side)]
+            return [_label(token) for token in tokens]
         return [
-            label if label == other else f"{other} | {label}"
-            for label, other in zip(labels, others, strict=False)
+            _label(token) if token == other else f"{_label(other, 9)} | {_label(token, 9)}"
+            for token, other in zip(tokens, getattr(self.other, side), strict=False)
         ]
 
     def in_words(self) -> str:
@@ -79,19 +79,30 @@ def draw(shown: Shown, form: str) -> bytes:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    part = shown.part
-    overview = part.statistics.get(shown.statistic)
-    figure = Figure(figsize=(10.4, 6.0), dpi=100, layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(7, 3))
-    _draw_head(figure, left, shown)
-    if overview is None:
-        right.remove()
-    else:
-        _draw_overview(figure, right, shown, overview)
+    values_LH = shown.part.statistics.get(shown.statistic)
+    rows, columns = shown.tokens("queries"), shown.tokens("keys")
+    # Places in inches: matplotlib's own layout would draw everything twice.
+    width, height = 7.2 if values_LH is None else 10.7, 6.0
+    top = height - (0.5 if shown.other is None else 0.75)
+    figure = Figure(figsize=(width, height), dpi=100)
+
+    def axes(left, bottom, right, top):
+        return figure.add_axes(
+            (left / width, bottom / height, (right - left) / width, (top - bottom) / height)
+        )
+
+    head = axes(0.55 + _widest(rows), 0.55 + _widest(columns), 6.1, top)
+    bottom = top - min(4.0, 0.9 * (top - 0.55 - _widest(columns)))
+    _draw_head(figure, head, axes(6.2, bottom, 6.4, top), shown)
+    if values_LH is not None:
+        top -= 0.25
+        overview, bar = axes(7.9, 0.55, 9.7, top), axes(9.8, top - 4.0, 9.95, top)
+        _draw_overview(figure, overview, bar, shown, values_LH)
     title = f"{shown.name}, on “{_ending(shown.text)}”"
     if shown.other is not None:
         title += f"\nless “{_ending(shown.other_text)}”"
-    figure.suptitle(title[0].upper() + title[1:], x=0.01, ha="left", fontsize=11, parse_math=False)
+    title = title[0].upper() + title[1:]
+    figure.text(0.01, 0.98, title, ha="left", va="top", fontsize=11, parse_math=False)
     buffer = io.BytesIO()
     # The same picture is the same file: no date, and names that do not change.
     options = {"metadata": {"Date": None}} if form == "svg" else {}
@@ -101,9 +112,8 @@ def draw(shown: Shown, form: str) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_head(figure, axes, shown: Shown) -> None:
+def _draw_head(figure, axes, bar, shown: Shown) -> None:
     map_TS = shown.drawn()
-    T, S = map_TS.shape
     difference = shown.other is not None
     if difference:
         farthest = max(float(np.abs(map_TS).max()), 1e-6)
@@ -114,10 +124,10 @@ def _draw_head(figure, axes, shown: Shown) -> None:
         label = "weight" if shown.scale == "fixed" else "weight, as a share of its row's largest"
     image = axes.imshow(map_TS, aspect="auto", interpolation="nearest", **scale)
     if shown.part.causal:
-        _draw_mask(axes, T)
-    figure.colorbar(image, ax=axes, label=label, fraction=0.05, pad=0.02)
-    _name_places(axes.xaxis, shown.tokens("keys")[:S], rotation=90)
-    _name_places(axes.yaxis, shown.tokens("queries")[:T], rotation=0)
+        _draw_mask(axes, len(map_TS))
+    figure.colorbar(image, cax=bar, label=label)
+    _name_places(axes.xaxis, shown.tokens("keys"), rotation=90)
+    _name_places(axes.yaxis, shown.tokens("queries"), rotation=0)
     axes.set(xlabel="key: the token that is read", ylabel="query: the token that reads")
 
 
@@ -140,13 +150,13 @@ def _draw_mask(axes, size: int) -> None:
         )  # fmt: skip
 
 
-def _draw_overview(figure, axes, shown: Shown, values_LH: np.ndarray) -> None:
+def _draw_overview(figure, axes, bar, shown: Shown, values_LH: np.ndarray) -> None:
     from matplotlib.patches import Rectangle
 
     image = axes.imshow(values_LH, aspect="auto", interpolation="nearest", cmap=_STATISTICS)
     unit = f"{shown.statistic} (bits)" if shown.statistic == "entropy" else shown.statistic
-    bar = figure.colorbar(image, ax=axes, fraction=0.08, pad=0.03)
-    bar.set_label(readable(unit).replace("␣", " "), parse_math=False)
+    unit = readable(unit).replace("␣", " ")
+    figure.colorbar(image, cax=bar).set_label(unit, parse_math=False)
     for layer, head in shown.off:
         axes.plot(head, layer, marker="x", color="white", markersize=9, markeredgewidth=4)
         axes.plot(head, layer, marker="x", color="black", markersize=8, markeredgewidth=2)
@@ -169,15 +179,26 @@ def _draw_overview(figure, axes, shown: Shown, values_LH: np.ndarray) -> None:
 
 def _name_places(axis, labels: list[str], *, rotation: float) -> None:
     places = range(0, len(labels), -(-len(labels) // _MOST_LABELS))
-    size = 9 if len(labels) <= 24 else 7
-    axis.set_ticks(places, [labels[place] for place in places], rotation=rotation, fontsize=size)
+    shown = [labels[place] for place in places]
+    axis.set_ticks(places, shown, rotation=rotation, fontsize=_size(labels))
     for written in axis.get_ticklabels():
         written.set_parse_math(False)  # a dollar sign in a token is just a dollar sign
 
 
-def _label(token: str) -> str:
+def _label(token: str, longest: int = _LONGEST_LABEL) -> str:
     label = readable(token)
-    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
+    return label if len(label) <= longest else f"{label[: longest - 1]}…"
+
+
+def _widest(labels: list[str]) -> float:
+    """About how many inches the longest label takes."""
+    wide = [sum(unicodedata.east_asian_width(c) in "WF" for c in label) for label in labels]
+    cells = max(len(label) + more for label, more in zip(labels, wide, strict=True))
+    return 0.1 + 0.078 * cells * _size(labels) / 9
+
+
+def _size(labels: list[str]) -> int:
+    return 9 if len(labels) <= 24 else 7
 
 
 def _ending(text: str, longest: int = 70) -> str:
