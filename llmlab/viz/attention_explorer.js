@@ -909,6 +909,7 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
     queryPitch,
     keyPitch: Math.min(queryPitch, tall / columns),
   };
+  lines.thick = Math.min(1.5, Math.max(0.6, lines.keyPitch)); // so that many stay apart
   // Where they stand: beside, with rows at one height, or below.
   lines.x = beside ? heat.width - over + GAP : 0;
   lines.y = beside ? top - lines.top : heat.height + GAP;
@@ -969,7 +970,8 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
   else out.push(svgCells(shown, heat, tables, scale));
   out.push(`<rect ${box} fill="none" stroke="#888"/>`, "</g>");
 
-  out.push(`<g transform="translate(${margin + lines.x} ${head + lines.y})">`, svgLines(shown, lines, tables, scale));
+  out.push(`<g transform="translate(${margin + lines.x} ${head + lines.y})">`);
+  out.push(svgLines(shown, lines, tables, scale));
   const each = labelStep(lines.queryPitch, 12);
   const every = labelStep(lines.keyPitch, 12);
   queries.forEach((token, q) => {
@@ -999,15 +1001,17 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
     const colour = css(stops[Math.round((i / 8) * (stops.length - 1))]);
     return `<stop offset="${i / 8}" stop-color="${colour}"/>`;
   });
+  const size = `width="${width}" height="${height}"`;
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" ${size} viewBox="0 0 ${width} ${height}">`,
     `<title>${escaped(title)}</title>`,
     "<style>text{font:11px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#222;white-space:pre}",
     ".title{font:600 15px system-ui,sans-serif}.note{font:12px system-ui,sans-serif;fill:#555}</style>",
     '<defs><pattern id="masked" width="5" height="5" patternUnits="userSpaceOnUse">',
-    '<rect width="5" height="5" fill="#f1f1f1"/><path d="M-1 6L6 -1M-1 1L1 -1M4 6L6 4" stroke="#c4c4c4"/></pattern>',
+    '<rect width="5" height="5" fill="#f1f1f1"/>',
+    '<path d="M-1 6L6 -1M-1 1L1 -1M4 6L6 4" stroke="#c4c4c4"/></pattern>',
     `<linearGradient id="bar">${marks.join("")}</linearGradient></defs>`,
-    `<rect width="${width}" height="${height}" fill="#fff"/>`,
+    `<rect ${size} fill="#fff"/>`,
     ...out,
     "</svg>",
   ].join("\n");
@@ -1037,7 +1041,7 @@ function svgCells(shown, heat, tables, scale) {
 
 function svgLines(shown, lines, tables, scale) {
   const third = (lines.to - lines.from) / 3;
-  const out = ['<g fill="none" stroke-width="1.5">'];
+  const out = [`<g fill="none" stroke-width="${round(lines.thick)}">`];
   for (const { query, key, strength, below } of shown.lines(scale)) {
     const from = round(lines.top + (query + 0.5) * lines.queryPitch);
     const to = round(lines.top + (key + 0.5) * lines.keyPitch);
@@ -1081,7 +1085,8 @@ class Choice {
   constructor(name, options, pick) {
     this.buttons = new Map(options.map(([value, text]) => [value, button(text)]));
     for (const [value, node] of this.buttons) node.addEventListener("click", () => pick(value));
-    this.root = element("span", { class: "lm-choice", role: "group", "aria-label": name }, ...this.buttons.values());
+    const attributes = { class: "lm-choice", role: "group", "aria-label": name };
+    this.root = element("span", attributes, ...this.buttons.values());
   }
 
   set(chosen) {
@@ -1209,10 +1214,9 @@ class Overview extends Picture {
     const rows = part.layers + 1 + MEAN_GAP;
     this.left = 24;
     this.top = 16;
-    const least = Math.min(9, OVERVIEW_HEIGHT_MOST / rows);
-    this.pitch = Math.floor(
-      Math.max(least, 5, Math.min(PITCH_MOST, (room - this.left) / columns, (OVERVIEW_HEIGHT_MOST - this.top) / rows)),
-    );
+    const high = (OVERVIEW_HEIGHT_MOST - this.top) / rows;
+    const pitch = Math.min(PITCH_MOST, (room - this.left) / columns, high);
+    this.pitch = Math.floor(Math.max(5, Math.min(9, high), pitch));
     this.resize(
       Math.ceil(this.left + columns * this.pitch + 8),
       Math.ceil(this.top + rows * this.pitch + 2),
@@ -1306,7 +1310,9 @@ class Overview extends Picture {
     pen.fillText("mean", Math.min(this.width - 13, this.place(0, -1)[0] + this.pitch / 2), 7);
     pen.textAlign = "right";
     const down = labelStep(this.pitch, 11);
-    for (let l = 0; l < part.layers; l += down) pen.fillText(l, this.left - 5, this.place(l, 0)[1] + this.pitch / 2);
+    for (let l = 0; l < part.layers; l += down) {
+      pen.fillText(l, this.left - 5, this.place(l, 0)[1] + this.pitch / 2);
+    }
     pen.fillText("mean of all", this.place(0, -1)[0] - 6, this.place(-1, -1)[1] + this.pitch / 2);
     this.drawOff();
     this.drawOver();
@@ -1427,7 +1433,9 @@ function pool(small, columns, [down, across], levels, less) {
 function blended(tables, { peak, signed }, value) {
   const share = peak > 0 && value !== undefined ? value / peak : 0;
   // Half of the difference's colours: what lies on them must still be seen.
-  const ground = rgb(signed ? tables.difference[255 + Math.round(120 * share)] : tables.tint[Math.round(255 * share)]);
+  const ground = signed
+    ? rgb(tables.difference[255 + Math.round(120 * share)])
+    : rgb(tables.tint[Math.round(255 * share)]);
   const ink = rgb(tables.ink);
   return Uint32Array.from({ length: 256 }, (_, level) => {
     const much = (level / 255) ** 0.7; // so small, faint weights would be lost
@@ -1566,12 +1574,12 @@ class Heatmap extends Picture {
     pen.lineWidth = 1.5;
     const [x, y] = [left + key * across, top + query * down];
     if (query !== null) {
-      pen.strokeRect(left - 1, y - 1, width + 2, down + 2);
       drawChip(pen, shown.label(shown.queries[query]), left - 6, y + down / 2, look, true);
+      pen.strokeRect(left - 1, y - 1, width + 2, down + 2);
     }
     if (key !== null) {
-      pen.strokeRect(x - 1, top - 1, across + 2, height + 2);
       this.slanted(pen, key, () => drawChip(pen, shown.label(shown.keys[key]), 0, 0, look, false));
+      pen.strokeRect(x - 1, top - 1, across + 2, height + 2);
     }
     if (query === null || key === null) return;
     const text = shown.masked(query, key)
@@ -1660,7 +1668,8 @@ class Lines extends Picture {
     const each = labelStep(place.queryPitch);
     let size = labelSize(place.queryPitch);
     for (let q = 0; q < shown.rows; q += each) {
-      drawLabel(pen, shown.label(shown.queries[q]), place.from - 6, this.queryHeight(q), look, { end: true, size });
+      const y = this.queryHeight(q);
+      drawLabel(pen, shown.label(shown.queries[q]), place.from - 6, y, look, { end: true, size });
     }
     const every = labelStep(place.keyPitch);
     size = labelSize(place.keyPitch);
@@ -1683,7 +1692,7 @@ class Lines extends Picture {
     const { look, session } = this.view;
     const most = Math.min(4, Math.max(1, this.place.keyPitch / 3));
     const colours = [false, true].map((below) => css(lineColour(session.shown, look.tables, below)));
-    pen.lineWidth = 1.5;
+    pen.lineWidth = this.place.thick;
     for (const { query, key, strength, below } of lines) {
       pen.strokeStyle = colours[below ? 1 : 0];
       pen.globalAlpha = looked ? 0.25 + 0.75 * strength : strength;
@@ -1868,7 +1877,7 @@ class Bars {
       const row = this.rows[i];
       const [before, after] = [next.before[i], next.after[i]];
       row.token.replaceChildren(
-        ...pieces(text).map(({ text: shown, mark }) => element("span", mark ? { class: "lm-mark" } : {}, shown)),
+        ...pieces(text).map((piece) => element("span", piece.mark ? { class: "lm-mark" } : {}, piece.text)),
       );
       row.token.title = readable(text);
       row.before.hidden = off === 0;
@@ -1940,7 +1949,8 @@ class View {
     this.tintEnds = [element("span"), element("span")];
     this.colourBar = element("canvas", { width: 110, height: 10, "aria-hidden": "true" });
     this.colourEnds = [element("span"), element("span")];
-    this.maskedKey = element("span", { class: "lm-masked-key" }, element("span", { class: "lm-masked" }), "masked");
+    const swatch = element("span", { class: "lm-masked" });
+    this.maskedKey = element("span", { class: "lm-masked-key" }, swatch, "masked");
   }
 
   build() {
@@ -2267,7 +2277,9 @@ class View {
   drawNote() {
     const { session } = this;
     const notes = [];
-    if (session.standalone) notes.push("A saved picture: the model is not here, so the text cannot be changed.");
+    if (session.standalone) {
+      notes.push("A saved picture: the model is not here, so the text cannot be changed.");
+    }
     const [one, two] = [session.part, session.partOf(session.b)];
     if (session.comparing && one && two) {
       const [rows, others] = [one.queries, two.queries];
@@ -2391,7 +2403,8 @@ class View {
     const { session } = this;
     const { shown, view } = session;
     const tables = colourTables(false);
-    const texts = session.shownSides.map((side) => `“${readable(side.reading.text, 90).replaceAll("␣", " ")}”`);
+    const quoted = (text) => `“${readable(text, 90).replaceAll("␣", " ")}”`;
+    const texts = session.shownSides.map((side) => quoted(side.reading.text));
     let image;
     if (shown.rows * shown.columns > 64 * 64) {
       const canvas = element("canvas", { width: shown.columns, height: shown.rows });
@@ -2497,7 +2510,9 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 .llmlab-attention-explorer .lm-controls { margin: 6px 0 0; }
 .llmlab-attention-explorer .lm-row label { display: flex; align-items: center; gap: 6px; }
 .llmlab-attention-explorer .lm-choice { display: inline-flex; }
-.llmlab-attention-explorer .lm-choice button { border-radius: 0; margin-inline-start: -1px; position: relative; }
+.llmlab-attention-explorer .lm-choice button {
+  border-radius: 0; margin-inline-start: -1px; position: relative;
+}
 .llmlab-attention-explorer .lm-choice button:first-child { border-radius: 4px 0 0 4px; margin: 0; }
 .llmlab-attention-explorer .lm-choice button:last-child { border-radius: 0 4px 4px 0; }
 .llmlab-attention-explorer .lm-choice [aria-pressed="true"] {
@@ -2538,7 +2553,9 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
   font-variant-numeric: tabular-nums;
 }
 .llmlab-attention-explorer .lm-token { font-family: var(--lm-code); white-space: pre; }
-.llmlab-attention-explorer .lm-readout .lm-token { padding: 0 3px; border-radius: 3px; background: var(--lm-shade); }
+.llmlab-attention-explorer .lm-readout .lm-token {
+  padding: 0 3px; border-radius: 3px; background: var(--lm-shade);
+}
 .llmlab-attention-explorer :is(.lm-muted, .lm-mark) { color: var(--lm-muted); }
 .llmlab-attention-explorer .lm-pictures { position: relative; }
 .llmlab-attention-explorer .lm-pictures .lm-lines { position: absolute; left: 0; top: 0; }
@@ -2552,7 +2569,8 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 .llmlab-attention-explorer .lm-next { flex: 1 1 260px; min-width: 0; max-width: 640px; }
 .llmlab-attention-explorer .lm-bars { list-style: none; margin: 2px 0 0; padding: 0; }
 .llmlab-attention-explorer .lm-bars li {
-  display: grid; grid-template-columns: minmax(5em, 24%) 1fr auto; align-items: center; gap: 8px; margin: 0; line-height: 18px;
+  display: grid; grid-template-columns: minmax(5em, 24%) 1fr auto; align-items: center; gap: 8px;
+  margin: 0; line-height: 18px;
 }
 .llmlab-attention-explorer .lm-bars .lm-token { overflow: hidden; text-overflow: ellipsis; text-align: left; }
 .llmlab-attention-explorer .lm-track {
@@ -2574,7 +2592,9 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
   position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%);
 }
 @media (forced-colors: active) {
-  .llmlab-attention-explorer .lm-choice [aria-pressed="true"] { forced-color-adjust: none; background: Highlight; color: HighlightText; }
+  .llmlab-attention-explorer .lm-choice [aria-pressed="true"] {
+    forced-color-adjust: none; background: Highlight; color: HighlightText;
+  }
   .llmlab-attention-explorer .lm-track { box-sizing: border-box; border: 1px solid ButtonText; }
   .llmlab-attention-explorer :is(.lm-fill, .lm-key, .lm-masked) { forced-color-adjust: none; }
 }
