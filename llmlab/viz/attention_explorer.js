@@ -694,11 +694,11 @@ export class Session {
     } else if (asked.kind === "html") {
       download(new Blob([bytes], { type: "text/html" }), answer.name);
     } else if (part && answer.of === this[asked.side].reading.n) {
-      // A copy: the message's buffer is the kernel's next one's too in some front ends.
-      if (asked.kind === "layer") part.keep(asked.layer, bytes.slice());
-      else this.keepRow(asked, floatsAt(bytes, 0, part.columns));
-      if (asked.kind === "layer") this.redrawHead();
-      else {
+      if (asked.kind === "layer") {
+        part.keep(asked.layer, bytes);
+        this.redrawHead();
+      } else {
+        this.keepRow(asked, floatsAt(bytes, 0, part.columns));
         this.courier.ask("row", () => this.missingRow()); // the other text's, in a difference
         this.each("drawHover");
       }
