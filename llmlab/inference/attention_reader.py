@@ -62,10 +62,17 @@ class AttentionReader:
 
     Without arguments it loads SmolLM2 (`load_pretrained`). A reading may come from memory if the
     same text was read before; a model that was trained or changed since is asked again. Several
-    threads may ask at once.
+    threads may ask at once. Texts of more than `longest` tokens are refused: SmolLM2's weights for
+    512 take 0.3 GB, for twice as many four times that.
     """
 
-    def __init__(self, model: GPT | None = None, tokenizer: BPETokenizer | None = None):
+    def __init__(
+        self,
+        model: GPT | None = None,
+        tokenizer: BPETokenizer | None = None,
+        *,
+        longest: int = 512,
+    ):
         if model is None and tokenizer is None:
             model, tokenizer = load_pretrained()
         if not isinstance(model, GPT):
@@ -77,6 +84,7 @@ class AttentionReader:
             raise ValueError("the tokenizer is missing; give the model's own as well")
         self.model = model
         self.tokenizer = tokenizer
+        self.longest = longest
         self._vocabulary: tuple[str, ...] | None = None
         self._readings: OrderedDict[tuple, AttentionReading] = OrderedDict()
         self._induction: np.ndarray | None = None
@@ -88,13 +96,18 @@ class AttentionReader:
         """Read a text, with the (layer, head) pairs of `off` switched off.
 
         Their own patterns are still there, but nothing they find is passed on. Raises
-        ``ValueError`` for an empty text, one longer than the context, characters without a token
-        and heads that are not there.
+        ``ValueError`` for an empty text, one longer than the context or than `longest`, characters
+        without a token and heads that are not there.
         """
         ids = self.tokenizer.encode(text)
         if not ids:
             raise ValueError("the text is empty; type at least one character")
         ids = checked_ids(ids, self.model, self.tokenizer)
+        if len(ids) > self.longest:
+            raise ValueError(
+                f"the text has {len(ids):,} tokens and at most {self.longest:,} are read, since "
+                "the weights take memory by their square; shorten it, or give a larger longest="
+            )
         off = tuple(sorted(set(checked_heads(off))))
         with self._lock:
             self._forget_if_changed()

@@ -254,6 +254,16 @@ def test_half_a_model_is_refused(model, tokens, translator):
         AttentionReader(model)
 
 
+def test_a_text_that_would_take_too_much_memory_is_refused_before_it_is_read(monkeypatch):
+    config = GPTConfig(vocab_size=3, context=9, width=4, n_layers=1, n_heads=1)
+    model = GPT(config)
+    read = AttentionReader(model, BPETokenizer(list("abc"), pattern="."), longest=4)
+    assert len(read("abca").parts[0].queries) == 4
+    monkeypatch.setattr(model, "hidden_states", None)
+    with pytest.raises(ValueError, match="has 5 tokens and at most 4 are read, since the weights"):
+        read("abcab")
+
+
 def test_reading_computes_no_more_than_a_run_of_the_model(read, model, monkeypatch):
     read("abc")  # induction
     products, plain = [], ops.attention_weights
