@@ -262,7 +262,7 @@ The query `[1, 1, 1, 1]` has the dot products 4 and 2 with the keys `[1, 1, 1, 1
 """,
     stub='''
 def my_scaled_scores(q, k):
-    """Return the scores (T, S) of q (T, D) and k (S, D), divided by the root of the width D."""
+    """Return the scores (T, S) of q (T, D), k (S, D), divided by the root of D."""
     return ...
 ''',
     hints=(
@@ -453,7 +453,7 @@ is 3, so the second query gives its second key three times as much as the first.
 """,
     stub='''
 def my_weights(scores):
-    """Return the weights of the scores (..., T, S): each row along the last axis sums to 1."""
+    """Return the weights of the scores (..., T, S): each row sums to 1."""
     return ...
 ''',
     hints=(
