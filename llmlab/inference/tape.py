@@ -229,8 +229,7 @@ class _Pieces:
         """Drop what `new` does not continue; a cache may have been cut since the last run."""
         if self._pieces:
             last, _ = self._pieces[-1]
-            same = new.cache is not None and new.cache == last.cache
-            if not same or new.start > last.start + last.length:
+            if new.cache != last.cache or new.start > last.start + last.length:
                 self._pieces.clear()
         while self._pieces and self._pieces[-1][0].start >= new.start:
             self._pieces.pop()

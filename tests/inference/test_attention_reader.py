@@ -1,6 +1,7 @@
 """AttentionReader: all attention of a text, as trace and ablate show it, and never out of date."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -191,8 +192,9 @@ def test_a_model_that_changed_is_asked_again(read, model, tokens):
 
     for block in model.blocks:
         block.attention.attend = my_uniform
-    (part,) = read("abc x").parts
-    np.testing.assert_allclose(part.weights_LHTS[..., 2, :], np.full((2, 4, 3), 1 / 3), atol=1e-6)
+    assert_reads(read(TEXT), *traced(model, tokens, TEXT))
+    third_LHS = read(TEXT).parts[0].weights_LHTS[..., 2, :3]
+    np.testing.assert_allclose(third_LHS, np.full((2, 4, 3), 1 / 3), atol=1e-6)
 
 
 def test_nobody_can_change_a_reading_for_others(read):
@@ -229,6 +231,26 @@ def test_threads_do_not_disturb_each_other_nor_whoever_runs_the_model(model, tok
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_one_text_is_read_at_a_time(read, model, monkeypatch):
+    inside, most, whole = [], [], model.hidden_states
+
+    def hidden_states(ids_BT):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.002)  # the others' chance to come in
+        inside.pop()
+        return whole(ids_BT)
+
+    monkeypatch.setattr(model, "hidden_states", hidden_states)
+    threads = [threading.Thread(target=read, args=(text,)) for text in ("a", "b", "vw", "xyz")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert len(most) == 5  # four texts, and induction once
 
 
 def test_more_tokens_in_the_model_than_in_the_tokenizer_get_names(tokens):
