@@ -22,6 +22,7 @@ from llmlab.inference.reader import model_state
 from llmlab.inference.trace import PartRecord, trace
 from llmlab.model import GPT, load_pretrained
 from llmlab.text import BPETokenizer
+from llmlab.text.inputs import whole_number
 
 # what readings may take that are kept for being asked again: nine of SmolLM2 at 80 tokens
 _KEPT_BYTES = 64_000_000
@@ -60,6 +61,7 @@ class AttentionReading:
 class AttentionReader:
     """Read texts with a model and show all its attention: ``reader("The cat")``.
 
+    The model is a `GPT`, with its own tokenizer; models of other shapes need a reader of their own.
     Without arguments it loads SmolLM2 (`load_pretrained`). A reading may come from memory if the
     same text was read before; a model that was trained or changed since is asked again. Several
     threads may ask at once. Texts of more than `longest` tokens are refused: SmolLM2's weights for
@@ -84,7 +86,7 @@ class AttentionReader:
             raise ValueError("the tokenizer is missing; give the model's own as well")
         self.model = model
         self.tokenizer = tokenizer
-        self.longest = longest
+        self.longest = whole_number(longest, "longest", least=1)
         self._vocabulary: tuple[str, ...] | None = None
         self._readings: OrderedDict[tuple, AttentionReading] = OrderedDict()
         self._induction: np.ndarray | None = None
@@ -105,8 +107,8 @@ class AttentionReader:
         ids = checked_ids(ids, self.model, self.tokenizer)
         if len(ids) > self.longest:
             raise ValueError(
-                f"the text has {len(ids):,} tokens and at most {self.longest:,} are read, since "
-                "the weights take memory by their square; shorten it, or give a larger longest="
+                f"the text has {len(ids):,} tokens and at most {self.longest:,} are shown; "
+                "shorten it"
             )
         off = tuple(sorted(set(checked_heads(off))))
         with self._lock:

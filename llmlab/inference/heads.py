@@ -15,6 +15,8 @@ from llmlab.inference.trace import trace
 from llmlab.model import GPT
 from llmlab.text.inputs import whole_number
 
+_ROUNDING = 1e-3  # by which weights of half precision may leave [0, 1]
+
 
 def head_statistics(weights_LHTS: Tensor | np.ndarray, *, causal: bool = True) -> dict[str, Tensor]:
     """Describe each head by where its attention goes, on the average over the queries of a text.
@@ -29,7 +31,7 @@ def head_statistics(weights_LHTS: Tensor | np.ndarray, *, causal: bool = True) -
     Queries with nothing to choose are left out. With `causal` that is position 0, which sees only
     itself, in all three; else it is position 0 for the "previous token", which it has not got.
     Where no query is left, the entropy is 0 and the weights are NaN. Raises ``ValueError`` for
-    what has not the shape of weights.
+    what has not the shape of weights or is not from 0 to 1.
 
     >>> weights = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0]])
     >>> for name, value in head_statistics(weights).items():
@@ -65,7 +67,14 @@ def _checked_weights(weights: Tensor | np.ndarray) -> Tensor:
             f"{weights.dtype} of shape {tuple(weights.shape)} are no attention weights; give "
             "fractions of shape (..., queries, keys), for example record.weights_LHTS"
         )
-    return weights.detach().float()
+    weights = weights.detach().float()
+    low, high = (float(value) for value in weights.aminmax())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # so that NaN is refused as well
+        raise ValueError(
+            f"numbers from {low:.4g} to {high:.4g} are no attention weights, which go from 0 to 1; "
+            "scores become weights by softmax(dim=-1)"
+        )
+    return weights.clamp_min(0) if low < 0 else weights  # less than nothing has no entropy
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """AttentionReader: all attention of a text, as trace and ablate show it, and never out of date."""
 
+import re
 import threading
 import time
 
@@ -282,8 +283,16 @@ def test_a_text_that_would_take_too_much_memory_is_refused_before_it_is_read(mon
     read = AttentionReader(model, BPETokenizer(list("abc"), pattern="."), longest=4)
     assert len(read("abca").parts[0].queries) == 4
     monkeypatch.setattr(model, "hidden_states", None)
-    with pytest.raises(ValueError, match="has 5 tokens and at most 4 are read, since the weights"):
+    told = "^the text has 5 tokens and at most 4 are shown; shorten it$"
+    with pytest.raises(ValueError, match=told):
         read("abcab")
+
+
+@pytest.mark.parametrize("longest", [-3, 0, 2.5, True, "512", None])
+def test_a_longest_text_that_is_no_number_of_tokens_is_refused(longest, model, tokens):
+    told = f"longest={longest!r} must be a whole number of at least 1"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        AttentionReader(model, tokens, longest=longest)
 
 
 def test_reading_computes_no_more_than_a_run_of_the_model(read, model, monkeypatch):

@@ -111,11 +111,21 @@ def test_heads_and_texts_stay_apart_and_arrays_are_as_good_as_tensors():
         (torch.ones(2, 2, dtype=torch.long), "int64"),
         (torch.rand(2, 3, 0, 4), r"\(2, 3, 0, 4\)"),
         (torch.rand(3, 2), "3 queries for 2 keys cannot be causal"),
+        (torch.tensor([[1.0, 0.0], [-2.0, 3.0]]), "from -2 to 3 are no .* by softmax"),
+        (torch.tensor([[1.0, 0.0], [-0.01, 1.0]]), "from -0.01 to 1 "),
+        (torch.tensor([[1.0, 0.0], [0.0, 1.01]]), "from 0 to 1.01 "),
+        (torch.tensor([[1.0, 0.0], [torch.nan, 1.0]]), "from nan to nan "),
     ],
 )
 def test_what_are_no_weights_is_told(weights, told):
     with pytest.raises(ValueError, match=told):
         head_statistics(weights)
+
+
+def test_what_rounding_adds_to_weights_is_let_through():
+    weights = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    for name, value in head_statistics(weights + torch.tensor([[5e-4, -5e-4]])).items():
+        assert_close(value, head_statistics(weights)[name], atol=0.01, rtol=0)
 
 
 def looking_at(distance):
