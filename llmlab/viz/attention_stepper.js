@@ -10,7 +10,8 @@ const SPOKEN_MS = 700; // a screen reader is told of a score that is being typed
 const SHOWN_PRODUCTS = 9; // numbers of a vector that are written out; the others are summed up
 const SHOWN_LABEL = 14; // characters of one token
 const SPOKEN_NUMBERS = 16; // of a vector
-const STRIP_PX = 120; // how wide a vector is drawn, about
+const STRIP_PX = 80; // how wide a vector is drawn, about
+const PARTED_PX = 6; // cells of such a width have a line between them
 const STEPS = ["q·k", "scale", "mask", "softmax", "weighted sum"];
 
 // --- numbers and tokens ---------------------------------------------------------------------------
@@ -301,12 +302,14 @@ class Vector {
     this.cells = element("span");
     this.node = element("span", { class: "lm-vector", role: "img" }, this.cells);
     this.node.style.width = `${this.cell * count}px`;
+    this.node.style.setProperty("--lm-cell", `${this.cell}px`);
+    this.node.classList.toggle("lm-parted", this.cell >= PARTED_PX);
     this.node.vector = this;
   }
 
   draw(numbers, scale) {
     this.numbers = numbers;
-    const gap = this.cell >= 6 ? 1 : 0;
+    const gap = this.cell >= PARTED_PX ? 1 : 0;
     const stops = Array.from(numbers, (number, i) => {
       const share = Math.min(1, Math.abs(number) / scale);
       const colour = `rgb(var(--lm-${number < 0 ? "minus" : "plus"}) / ${share.toFixed(3)})`;
@@ -378,6 +381,7 @@ class View {
         element("label", {}, this.masked, "Mask"),
         this.resetButton,
       ),
+      element("p", { class: "lm-hint lm-muted" }, "← → steps, ↑ ↓ keys"),
       this.step,
       this.note,
       this.sheet,
@@ -530,9 +534,15 @@ class View {
       (event) => event.inputType === "insertLineBreak" && event.stopPropagation(),
       true,
     );
-    this.sheet.addEventListener("keydown", (event) => this.walk(event));
+    this.root.addEventListener("keydown", (event) => this.walk(event));
     this.root.addEventListener("pointermove", (event) => this.point(event));
     this.root.addEventListener("pointerleave", () => (this.tip.hidden = true));
+    // The sentence is as wide as the sheet, and what is done here changes no size of it.
+    this.resized = new ResizeObserver(() => {
+      this.fit();
+      this.reveal();
+    });
+    this.resized.observe(this.step);
   }
 
   /** A score is taken as soon as it is a number; until then the last one stays. */
@@ -576,7 +586,8 @@ class View {
   }
 
   walk(event) {
-    if (event.target !== this.sheet || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.target.matches("[type=text], [type=radio]")) return; // they have their own use for arrows
     const { session } = this;
     const { step, query } = session.state;
     const moves = {
@@ -584,11 +595,15 @@ class View {
       ArrowLeft: () => session.goTo(step - 1),
       ArrowDown: () => session.look(session.key + 1),
       ArrowUp: () => session.look(session.key - 1),
-      Home: () => session.look(0),
-      End: () => session.look(this.rows.length - 1),
-      PageDown: () => session.ask(query + 1),
-      PageUp: () => session.ask(query - 1),
     };
+    if (event.target === this.sheet) {
+      Object.assign(moves, {
+        Home: () => session.look(0),
+        End: () => session.look(this.rows.length - 1),
+        PageDown: () => session.ask(query + 1),
+        PageUp: () => session.ask(query - 1),
+      });
+    }
     if (!Object.hasOwn(moves, event.key)) return;
     event.preventDefault();
     event.stopPropagation();
@@ -788,6 +803,7 @@ class View {
   /** The chosen row and the present column are in sight; the page itself does not move. */
   follow() {
     const { sheet } = this;
+    this.fit();
     const { row } = this.rows[this.session.key];
     const [head, foot] = ["thead", "tfoot"].map((tag) => sheet.querySelector(tag).offsetHeight);
     const [top, bottom] = [row.offsetTop - head, row.offsetTop + row.offsetHeight + foot];
@@ -796,13 +812,54 @@ class View {
     const { step } = this.session.state;
     if (step === this.shownStep) return;
     this.shownStep = step;
-    const [column] = [...row.querySelectorAll(`.lm-column-${step}`)].slice(-1);
-    const end = column.offsetLeft + column.offsetWidth;
-    sheet.scrollLeft = Math.max(0, end - sheet.clientWidth);
+    this.reveal();
+  }
+
+  /** Where each column in sight begins and ends, without the first one, which stays where it is. */
+  columns() {
+    const [first, ...cells] = this.rows[0].row.children;
+    const fixed = first.getBoundingClientRect().width;
+    const from = this.sheet.firstChild.getBoundingClientRect().left + fixed;
+    const columns = cells
+      .map((cell) => ({ cell, box: cell.getBoundingClientRect() }))
+      .filter(({ box }) => box.width > 0)
+      .map(({ cell, box }) => ({ cell, start: box.left - from, end: box.right - from }));
+    return { columns, fixed, room: this.sheet.clientWidth - fixed };
+  }
+
+  /**
+   * Where not all columns have room, that of the vectors is seen in the first step only and that of
+   * the values after it. If this does not do, the sheet scrolls from column to column; a margin lets
+   * the last of them, too, begin where the first one ends.
+   */
+  fit() {
+    const { sheet, root } = this;
+    const left = sheet.scrollLeft;
+    sheet.style.setProperty("--lm-rest", "0px");
+    root.classList.remove("lm-folded");
+    root.classList.toggle("lm-folded", sheet.firstChild.offsetWidth > sheet.clientWidth);
+    const { columns, fixed, room } = this.columns();
+    if (columns.length === 0) return; // not on the page yet, or hidden
+    const over = columns.at(-1).end - room;
+    const last = columns.find(({ start }) => start >= over) ?? columns.at(-1);
+    sheet.style.setProperty("--lm-fixed", `${fixed}px`);
+    if (over > 1) sheet.style.setProperty("--lm-rest", `${Math.max(0, last.start - over)}px`);
+    sheet.scrollLeft = left;
+  }
+
+  /** The present step's last column is in sight, and no column is half behind the first one. */
+  reveal() {
+    const { columns, room } = this.columns();
+    if (columns.length === 0) return;
+    const name = `lm-column-${this.session.state.step}`;
+    const present = columns.findLast(({ cell }) => cell.classList.contains(name));
+    const enough = columns.find(({ start }) => start >= present.end - room - 1);
+    this.sheet.scrollLeft = Math.min(present.start, enough?.start ?? present.start);
   }
 
   close() {
     clearTimeout(this.speaking);
+    this.resized.disconnect();
     this.session.views.delete(this);
     this.root.remove(); // its listeners go with it
   }
@@ -846,6 +903,10 @@ const STYLE = `
   --lm-focus: var(--jp-brand-color1, #1976d2);
   --lm-error: var(--jp-error-color1, #d32f2f);
   --lm-muted: color-mix(in srgb, var(--lm-ink) 75%, var(--lm-paper));
+  /* Seen on every ground, that of the chosen row, too. */
+  --lm-edge: color-mix(in srgb, var(--lm-ink) 58%, transparent);
+  --lm-part: color-mix(in srgb, var(--lm-ink) 22%, transparent);
+  --lm-hatch: color-mix(in srgb, var(--lm-ink) 15%, transparent);
   --lm-plus: 213 94 0;
   --lm-minus: 0 114 178;
   position: relative; box-sizing: border-box; max-width: 66em; padding: 4px;
@@ -891,8 +952,9 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
 .llmlab-attention-stepper .lm-mark { color: var(--lm-muted); font-weight: normal; }
 .llmlab-attention-stepper .lm-muted { color: var(--lm-muted); }
 .llmlab-attention-stepper .lm-controls {
-  display: flex; flex-wrap: wrap; align-items: center; gap: 6px 10px; margin: 10px 0 6px;
+  display: flex; flex-wrap: wrap; align-items: center; gap: 6px 10px; margin: 10px 0 2px;
 }
+.llmlab-attention-stepper .lm-hint { margin: 0 0 6px; }
 .llmlab-attention-stepper .lm-controls label { display: flex; align-items: center; gap: 4px; }
 .llmlab-attention-stepper .lm-controls input { accent-color: var(--lm-focus); margin: 0; }
 .llmlab-attention-stepper button {
@@ -906,15 +968,17 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
 .llmlab-attention-stepper .lm-step { margin: 0 0 2px; font-size: 15px; font-weight: 600; }
 .llmlab-attention-stepper .lm-sheet {
   position: relative; max-height: 30em; overflow: auto; background: var(--lm-paper);
+  scroll-snap-type: x mandatory; scroll-padding-inline-start: var(--lm-fixed);
   border: 1px solid var(--lm-faint); border-radius: 3px;
 }
 .llmlab-attention-stepper table {
   border-collapse: separate; border-spacing: 0; color: inherit; font: inherit;
   font-variant-numeric: tabular-nums;
 }
-.llmlab-attention-stepper .lm-sheet table { min-width: 100%; }
+.llmlab-attention-stepper .lm-sheet table { min-width: 100%; padding-inline-end: var(--lm-rest); }
+.llmlab-attention-stepper .lm-sheet tbody td { scroll-snap-align: start; }
 .llmlab-attention-stepper :is(th, td) {
-  padding: 2px 6px; text-align: end; white-space: nowrap; font-weight: normal;
+  padding: 2px 5px; text-align: end; white-space: nowrap; font-weight: normal;
 }
 .llmlab-attention-stepper .lm-sheet :is(th, td) { background: var(--lm-paper); }
 .llmlab-attention-stepper .lm-sheet :is(th, td):is(:first-child, :nth-child(2), :last-child) { text-align: start; }
@@ -928,27 +992,34 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
 .llmlab-attention-stepper .lm-sheet tfoot > tr > * { border-top: 1px solid var(--lm-line); }
 .llmlab-attention-stepper .lm-sheet tfoot th { color: var(--lm-muted); }
 .llmlab-attention-stepper .lm-vector {
-  display: inline-block; height: 14px; vertical-align: middle; outline: 1px solid var(--lm-faint);
+  display: inline-block; height: 14px; vertical-align: middle; outline: 1px solid var(--lm-edge);
 }
+.llmlab-attention-stepper .lm-parted {
+  background-image: repeating-linear-gradient(
+    to right, transparent 0 calc(var(--lm-cell) - 1px), var(--lm-part) calc(var(--lm-cell) - 1px) var(--lm-cell)
+  );
+}
+.llmlab-attention-stepper.lm-folded[data-step="0"] .lm-sheet :is(th, td):last-child,
+.llmlab-attention-stepper.lm-folded:not([data-step="0"]) .lm-sheet :is(th, td):nth-child(2) { display: none; }
 .llmlab-attention-stepper .lm-vector > span { display: block; height: 100%; }
 .llmlab-attention-stepper .lm-sheet .lm-chosen > * { background: var(--lm-shade); }
 .llmlab-attention-stepper .lm-sheet .lm-chosen > th { box-shadow: inset 3px 0 var(--lm-focus); }
 .llmlab-attention-stepper .lm-sheet input {
-  box-sizing: border-box; width: 5.5em; padding: 0 3px; color: inherit; font: inherit; text-align: end;
-  font-variant-numeric: tabular-nums; background: transparent; border: 1px solid var(--lm-faint); border-radius: 2px;
+  box-sizing: border-box; width: 5em; padding: 0 3px; color: inherit; font: inherit; text-align: end;
+  font-variant-numeric: tabular-nums; background: transparent; border: 1px solid var(--lm-edge); border-radius: 2px;
 }
 .llmlab-attention-stepper .lm-sheet input:hover { border-color: var(--lm-muted); }
 .llmlab-attention-stepper .lm-sheet input:focus { background: var(--lm-paper); }
 .llmlab-attention-stepper .lm-sheet input.lm-edited { font-weight: 600; border-color: var(--lm-focus); }
 .llmlab-attention-stepper .lm-sheet input[aria-invalid] { border-color: var(--lm-error); }
 .llmlab-attention-stepper .lm-share { display: inline-block; min-width: 3.4em; }
-.llmlab-attention-stepper .lm-track { display: inline-block; width: 56px; height: 10px; margin-inline-start: 8px; background: var(--lm-faint); }
+.llmlab-attention-stepper .lm-track { display: inline-block; width: 44px; height: 10px; margin-inline-start: 6px; background: var(--lm-part); }
 .llmlab-attention-stepper .lm-fill { display: block; height: 100%; background: var(--lm-focus); transform-origin: left; }
 .llmlab-attention-stepper .lm-exposed > th { text-decoration: underline 2px var(--lm-error); text-underline-offset: 3px; }
 .llmlab-attention-stepper[data-step="2"] .lm-masked > .lm-column-2 { font-weight: 600; }
 .llmlab-attention-stepper:not([data-step="0"], [data-step="1"]) .lm-masked > :is(.lm-column-2, .lm-column-3, .lm-column-4) {
   color: var(--lm-muted);
-  background-image: repeating-linear-gradient(135deg, var(--lm-faint) 0 1px, transparent 1px 6px);
+  background-image: repeating-linear-gradient(135deg, var(--lm-hatch) 0 1px, transparent 1px 6px);
 }
 .llmlab-attention-stepper .lm-later { opacity: 0.5; }
 .llmlab-attention-stepper[data-step="0"] :is(td, tfoot th):is(.lm-column-1, .lm-column-2, .lm-column-3, .lm-column-4),
@@ -971,7 +1042,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
   position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%);
 }
 @media (forced-colors: active) {
-  .llmlab-attention-stepper .lm-vector { forced-color-adjust: none; background-color: white; --lm-plus: 213 94 0; --lm-minus: 0 114 178; }
+  .llmlab-attention-stepper .lm-vector { forced-color-adjust: none; background-color: white; outline-color: CanvasText; --lm-part: rgb(0 0 0 / 0.25); --lm-plus: 213 94 0; --lm-minus: 0 114 178; }
   .llmlab-attention-stepper .lm-track { box-sizing: border-box; border: 1px solid ButtonText; }
   .llmlab-attention-stepper .lm-fill { forced-color-adjust: none; background: Highlight; }
   .llmlab-attention-stepper .lm-steps li:not(.lm-now) { border-color: Canvas; }

@@ -37,8 +37,9 @@ class AttentionStepperWidget:
             """(sheet) => {
                 const cells = [...sheet.querySelectorAll('tbody tr:first-child > *')];
                 const heads = [...sheet.querySelectorAll('thead tr:first-child > *')];
-                return heads.filter((_, i) => getComputedStyle(cells[i]).visibility === 'visible')
-                    .map((head) => head.textContent);
+                const seen = (cell) => cell.offsetWidth > 0
+                    && getComputedStyle(cell).visibility === 'visible';
+                return heads.filter((_, i) => seen(cells[i])).map((head) => head.textContent);
             }"""
         )
 

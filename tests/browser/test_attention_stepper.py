@@ -142,6 +142,37 @@ def test_the_sheet_takes_arrow_keys(notebook, widget):
     notebook.wait_for_kernel("(stepper.query, stepper.step) == (2, 2)")
 
 
+def test_arrow_keys_work_after_a_click_on_a_button_and_leave_boxes_and_radios_alone(
+    notebook, widget
+):
+    selected = "() => jupyterapp.shell.currentWidget.content.activeCellIndex"
+    before = notebook.page.evaluate(selected)
+    step = "(root) => root.dataset.step"
+    widget.next.click()
+    widget.press("ArrowRight", "ArrowRight", "ArrowLeft")
+    assert widget.root.evaluate(step) == "2"
+    widget.press("Enter", "ArrowLeft")
+    assert widget.root.evaluate(step) == "2"
+    assert widget.focused() == "Next"
+    key = widget.chosen()
+    widget.press("ArrowUp")
+    assert widget.chosen() == key - 1
+    for control in (widget.back, widget.scale, widget.mask, widget.reset):
+        control.focus()
+        widget.press("ArrowRight")
+        assert widget.root.evaluate(step) == "3"
+        widget.press("ArrowLeft")
+        assert widget.root.evaluate(step) == "2"
+    widget.scores.nth(1).focus()
+    widget.press("ArrowRight", "ArrowLeft")
+    assert widget.root.evaluate(step) == "2"
+    widget.queries.nth(3).focus()
+    widget.press("ArrowLeft")
+    assert (widget.root.evaluate(step), widget.query()) == ("2", 2)
+    assert notebook.page.evaluate(selected) == before
+    assert widget.root.locator(".lm-hint").inner_text() == "← → steps, ↑ ↓ keys"
+
+
 def test_the_products_of_the_chosen_key_are_written_out(notebook, widget):
     widget.sheet.locator("tbody th").nth(1).click()
     assert widget.chosen() == 1
@@ -350,6 +381,37 @@ CONTRASTS = """
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_boxes_have_edges_in_the_row_of_the_chosen_key(notebook, widget, theme):
+    notebook.theme(f"JupyterLab {theme}")
+    contrasts = widget.sheet.evaluate(
+        """(sheet) => {
+            const page = document.createElement('canvas').getContext('2d');
+            const light = (...colours) => {
+                for (const colour of colours) {
+                    page.fillStyle = colour;
+                    page.fillRect(0, 0, 1, 1);
+                }
+                const [r, g, b] = [...page.getImageData(0, 0, 1, 1).data].map((value) => {
+                    const share = value / 255;
+                    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+                });
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+            };
+            return [...sheet.querySelectorAll('tbody :is(input, .lm-vector)')].map((box) => {
+                const ground = getComputedStyle(box.parentNode).backgroundColor;
+                const style = getComputedStyle(box);
+                const edge = box.matches('input') ? style.borderTopColor : style.outlineColor;
+                const [a, b] = [light(ground), light(ground, edge)];
+                return Math.max(a, b) / Math.min(a, b);
+            });
+        }"""
+    )
+    notebook.theme("JupyterLab Light")
+    assert len(contrasts) == 18
+    assert min(contrasts) >= 3
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_pictures(notebook, widget, theme):
     notebook.theme(f"JupyterLab {theme}")
     name = f"attention_stepper_{theme.lower()}"
@@ -398,6 +460,91 @@ def test_long_tables_scroll_in_themselves_and_keep_the_chosen_row_in_sight(noteb
         assert seen, key
     assert long.detail.locator("th").all_inner_texts()[8] == "56 others"
     notebook.screenshot("attention_stepper_long", long.root)
+
+
+WIDE = SETUP + (
+    "tokens = ['The', ' animal', '</script><img src=x onerror=alert(1)>', ' \\0$x$', ' because',"
+    " ' it']\n"
+    "q, k, v = (rng.normal(size=(6, 8)) for _ in range(3))\n"
+    "k[0] = 0\n"
+    "wide = AttentionStepper(3 * q, 3 * k, v, tokens=tokens)\n"
+    "wide"
+)
+
+COLUMNS = """
+(sheet) => {
+    const box = sheet.getBoundingClientRect();
+    const wrong = [];
+    for (const row of sheet.querySelectorAll('tr')) {
+        const [first, ...cells] = row.children;
+        const edge = first.getBoundingClientRect().right;
+        for (const cell of cells) {
+            const { left, right, width } = cell.getBoundingClientRect();
+            const seen = width > 0 && getComputedStyle(cell).visibility === 'visible';
+            if (seen && left < edge - 1 && right > edge + 1) {
+                wrong.push(`${cell.textContent} is half covered`);
+            }
+            const input = cell.querySelector('input');
+            if (cell.scrollWidth > cell.clientWidth + 1
+                || (input && input.scrollWidth > input.clientWidth)) {
+                wrong.push(`${input?.value ?? cell.textContent} is cut`);
+            }
+        }
+    }
+    const { step } = sheet.closest('[data-step]').dataset;
+    const [present] = [...sheet.querySelectorAll(`tbody .lm-column-${step}`)].slice(-1);
+    const { left, right } = present.getBoundingClientRect();
+    const edge = sheet.querySelector('tbody th').getBoundingClientRect().right;
+    if (left < edge - 1) wrong.push('the present column begins behind the first one');
+    if (right > Math.max(box.right, left + box.right - edge) + 1) wrong.push('it ends outside');
+    return { wrong, over: sheet.scrollWidth - sheet.clientWidth, left: sheet.scrollLeft };
+}
+"""
+
+
+def resized(widget, width):
+    """The sheet gets a width; what depends on it has been drawn."""
+    widget.root.evaluate(
+        """(root, width) => {
+            const around = root.offsetWidth - root.querySelector('.lm-sheet').offsetWidth;
+            root.style.width = `${width + around}px`;
+            return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        }""",
+        width,
+    )
+
+
+def test_all_steps_fit_and_no_column_is_half_covered(notebook):
+    notebook.open(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WIDE)]))
+    notebook.run_all()
+    wide = AttentionStepperWidget(notebook)
+    at_ordinary_width = {}
+    for width in (860, 660, 640, 480, 360, 300):
+        resized(wide, width)
+        wide.sheet.focus()
+        wide.press(*["ArrowLeft"] * 4)
+        for step in range(5):
+            found = wide.sheet.evaluate(COLUMNS)
+            assert found["wrong"] == [], (width, step)
+            assert width < 640 or found["over"] <= 0, (width, step)
+            if width == 660:
+                at_ordinary_width[step] = wide.columns()
+            # By hand, the sheet scrolls from column to column, too.
+            wide.sheet.evaluate("(sheet) => { sheet.scrollLeft += 30; }")
+            assert [text for text in wide.sheet.evaluate(COLUMNS)["wrong"] if "half" in text] == []
+            wide.press("ArrowRight")
+    assert at_ordinary_width[0] == ["key", "vector", "q·k"]
+    assert at_ordinary_width[4] == ["key", "q·k", "scaled", "masked", "exp", "weight", "value"]
+    for theme in ("Light", "Dark"):
+        notebook.theme(f"JupyterLab {theme}")
+        for width in (660, 768):
+            resized(wide, width)
+            wide.sheet.focus()
+            wide.press(*["ArrowLeft"] * 4, "Home")
+            notebook.screenshot(f"attention_stepper_{theme.lower()}_{width}_first", wide.root)
+            wide.press(*["ArrowRight"] * 4)
+            notebook.screenshot(f"attention_stepper_{theme.lower()}_{width}_last", wide.root)
+    notebook.theme("JupyterLab Light")
 
 
 def test_the_picture_stands_in_where_there_is_no_kernel(lab):
