@@ -642,6 +642,8 @@ class View {
     this.queryName.replaceChildren("query ", drawn(session.tokens[query]));
     this.queryVector.draw(data.q.slice(query * data.D, (query + 1) * data.D), this.scale);
     this.drawOperations();
+    const longest = Math.max(...row.scores.map((score) => shown(score).length));
+    this.sheet.style.setProperty("--lm-score", `${Math.max(5, 0.8 * longest - 0.2)}em`);
     this.rows.forEach((_, key) => this.drawRow(key));
     this.sum.textContent = shown(row.sum, 3);
     this.weightSum.textContent = shown(total(row.weights), 3);
@@ -1005,7 +1007,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
 .llmlab-attention-stepper .lm-sheet .lm-chosen > * { background: var(--lm-shade); }
 .llmlab-attention-stepper .lm-sheet .lm-chosen > th { box-shadow: inset 3px 0 var(--lm-focus); }
 .llmlab-attention-stepper .lm-sheet input {
-  box-sizing: border-box; width: 5em; padding: 0 3px; color: inherit; font: inherit; text-align: end;
+  box-sizing: border-box; width: var(--lm-score); padding: 0 3px; color: inherit; font: inherit; text-align: end;
   font-variant-numeric: tabular-nums; background: transparent; border: 1px solid var(--lm-edge); border-radius: 2px;
 }
 .llmlab-attention-stepper .lm-sheet input:hover { border-color: var(--lm-muted); }

@@ -535,9 +535,14 @@ def test_all_steps_fit_and_no_column_is_half_covered(notebook):
             wide.press("ArrowRight")
     assert at_ordinary_width[0] == ["key", "vector", "q·k"]
     assert at_ordinary_width[4] == ["key", "q·k", "scaled", "masked", "exp", "weight", "value"]
+    notebook.run_code("wide.edits = [(5, 0, -1234.56), (5, 1, -1e308), (5, 2, -9999.99)]")
+    notebook.wait("(root) => root.querySelector('.lm-edited')", wide.root.element_handle())
+    assert wide.column("q·k")[:3] == ["−1234.56", "−1.0e+308", "−9999.99"]
+    assert wide.sheet.evaluate(COLUMNS)["wrong"] == []
+    wide.reset.click()
     for theme in ("Light", "Dark"):
         notebook.theme(f"JupyterLab {theme}")
-        for width in (660, 768):
+        for width in (660, 756):
             resized(wide, width)
             wide.sheet.focus()
             wide.press(*["ArrowLeft"] * 4, "Home")
