@@ -5,8 +5,9 @@ The browser asks, one request at a time, and the kernel answers in one state upd
     request {n, kind: "read", side, text, off}  ->  a, a_bytes or b, b_bytes: a reading
     request {n, kind: "layer" | "row" | "html", …}  ->  answer, payload
 
-Readings travel with one byte a weight (attention_wire); rows that are looked at closely travel as
-exact float32. Drawing, choosing and comparing happen in the browser (attention_explorer.js).
+Readings travel with one byte a weight and the largest weight of each row (attention_wire); rows
+that are looked at closely travel as exact float32. Drawing, choosing and comparing happen in the
+browser (attention_explorer.js).
 """
 
 # L layers, H heads, T query position, S key position, V vocabulary
@@ -334,6 +335,7 @@ class AttentionExplorer(anywidget.AnyWidget):
             head=view["head"],
             statistic=view["statistic"],
             scale=view["scale"],
+            several_parts=len(held.reading.parts) > 1,
             off=held.shown_off,
             other_text=other.shown_text if other else "",
             other=self._part(view["part"], other) if other else None,

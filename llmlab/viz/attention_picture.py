@@ -29,6 +29,7 @@ class Shown:
     head: int
     statistic: str
     scale: str = "fixed"
+    several_parts: bool = False  # so that the part must be named
     off: tuple[tuple[int, int], ...] = ()
     other_text: str = ""
     other: Part | None = None
@@ -98,7 +99,8 @@ def draw(shown: Shown, form: str) -> bytes:
         top -= 0.25
         overview, bar = axes(7.9, 0.55, 9.7, top), axes(9.8, top - 4.0, 9.95, top)
         _draw_overview(figure, overview, bar, shown, values_LH)
-    title = f"{shown.name}, on “{_ending(shown.text)}”"
+    part = f" ({readable(shown.part.name)})" if shown.several_parts else ""
+    title = f"{shown.name}{part}, on “{_ending(shown.text)}”"
     if shown.other is not None:
         title += f"\nless “{_ending(shown.other_text)}”"
     title = title[0].upper() + title[1:]
@@ -128,7 +130,7 @@ def _draw_head(figure, axes, bar, shown: Shown) -> None:
     figure.colorbar(image, cax=bar, label=label)
     _name_places(axes.xaxis, shown.tokens("keys"), rotation=90)
     _name_places(axes.yaxis, shown.tokens("queries"), rotation=0)
-    axes.set(xlabel="key: the token that is read", ylabel="query: the token that reads")
+    axes.set(xlabel="key: who is looked at", ylabel="query: who looks")
 
 
 def _draw_mask(axes, size: int) -> None:

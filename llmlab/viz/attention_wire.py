@@ -1,7 +1,9 @@
 """How a reading travels to the browser: one byte a weight, and where in the bytes it stands.
 
-A weight w in [0, 1] is the byte round(255 w). A reading of up to `WHOLE_BYTES` values is sent at
-once; of a larger one go small pictures of all heads, and the layers when they are asked for.
+A weight w is the byte round(255 w / m), where m is the largest weight of its row: rows of many
+small weights keep their differences. The m of all rows go beside the bytes, as float32. A reading
+of up to `WHOLE_BYTES` values is sent at once; of a larger one go small pictures of all heads, in
+bytes round(255 w), and the layers when they are asked for.
 """
 
 # L layers, H heads, T query position, S key position, R x C rows and columns of a thumbnail
@@ -15,8 +17,20 @@ EXACT_NUMBERS = 1_000_000
 THUMB_SIDE = 32
 
 
+def rows_quantised(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One byte a weight (..., T, S), 255 for the largest of its row, and these largest (..., T).
+
+    >>> bytes_, peaks = rows_quantised(np.array([[0, 0.125, 0.25], [0, 0, 1]]))
+    >>> bytes_.tolist(), peaks.tolist()
+    ([[0, 128, 255], [0, 0, 255]], [0.25, 1.0])
+    """
+    peaks = weights.max(axis=-1).clip(0, 1).astype(np.float32)
+    shares = weights / np.where(peaks > 0, peaks, 1)[..., np.newaxis]
+    return quantised(shares), peaks
+
+
 def quantised(weights: np.ndarray) -> np.ndarray:
-    """One byte a weight.
+    """One byte a weight, 255 for 1.
 
     >>> quantised(np.array([0, 0.001, 0.002, 0.5, 1])).tolist()
     [0, 0, 1, 128, 255]
@@ -53,9 +67,13 @@ def packed(
 
 
 def packed_layer(part: Part, layer: int) -> bytes:
-    """One layer, (H, T, S), and then the mean of its heads, (T, S), a byte a weight."""
-    mean_TS = quantised(part.mean_of_layer(layer))
-    return quantised(part.weights_LHTS[layer]).tobytes() + mean_TS.tobytes()
+    """One layer, (H, T, S), and the mean of its heads, (T, S), a byte a weight; then their peaks.
+
+    The peaks are float32: (H, T) of the heads and (T,) of the mean.
+    """
+    bytes_HTS, peaks_HT = rows_quantised(part.weights_LHTS[layer])
+    bytes_TS, peaks_T = rows_quantised(part.mean_of_layer(layer))
+    return b"".join(array.tobytes() for array in (bytes_HTS, bytes_TS, peaks_HT, peaks_T))
 
 
 def _packed_part(part: Part, bytes_: "_Bytes", whole: bool, exact: bool) -> dict:
@@ -68,7 +86,9 @@ def _packed_part(part: Part, bytes_: "_Bytes", whole: bool, exact: bool) -> dict
         "causal": part.causal,
         "whole": whole,
         "at": None,
+        "peaks_at": None,
         "mean_at": None,
+        "mean_peaks_at": None,
         "statistics": {
             name: [float(value) for value in values_LH.ravel()]
             for name, values_LH in part.statistics.items()
@@ -76,15 +96,14 @@ def _packed_part(part: Part, bytes_: "_Bytes", whole: bool, exact: bool) -> dict
     }
     if exact:
         described["exact_at"] = bytes_.add(part.weights_LHTS, aligned=True)
-    thumbs_LHRC = thumbnails(part.weights_LHTS)
     if whole:
-        described["at"] = bytes_.add_layers(part.weights_LHTS)
-        described["mean_at"] = bytes_.add(quantised(part.weights_LHTS.mean(axis=1)))
-    described["all_at"] = bytes_.add(quantised(part.mean))
+        described["at"], described["peaks_at"] = bytes_.add_rows(*part.weights_LHTS)
+        means_LTS = part.weights_LHTS.mean(axis=1)
+        described["mean_at"], described["mean_peaks_at"] = bytes_.add_rows(means_LTS)
+    described["all_at"], described["all_peaks_at"] = bytes_.add_rows(part.mean)
+    thumbs_LHRC = thumbnails(part.weights_LHTS)
     rows, cols = thumbs_LHRC.shape[2:]
-    same = whole and thumbs_LHRC.shape == part.weights_LHTS.shape
-    at = described["at"] if same else bytes_.add(thumbs_LHRC)
-    described["thumb"] = {"rows": rows, "cols": cols, "at": at}
+    described["thumb"] = {"rows": rows, "cols": cols, "at": bytes_.add(thumbs_LHRC)}
     return described
 
 
@@ -103,12 +122,16 @@ class _Bytes:
         self._append(array.tobytes())
         return at
 
-    def add_layers(self, weights_LHTS: np.ndarray) -> int:
-        """Append all layers, a byte a weight; one at a time, to save memory."""
-        at = self._size
-        for weights_HTS in weights_LHTS:
-            self._append(quantised(weights_HTS).tobytes())
-        return at
+    def add_rows(self, *maps: np.ndarray) -> tuple[int, int]:
+        """Append maps, a byte a weight, and then the peaks of all rows; give the places of both."""
+        at, all_peaks = self._size, []
+        for weights in maps:
+            bytes_, peaks = rows_quantised(weights)
+            self.add(bytes_)
+            all_peaks.append(peaks.tobytes())
+        peaks_at = self._size
+        self._append(b"".join(all_peaks))
+        return at, peaks_at
 
     def _append(self, piece: bytes) -> None:
         self._pieces.append(piece)

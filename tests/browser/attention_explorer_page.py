@@ -65,11 +65,11 @@ class AttentionExplorerWidget:
         self.heatmap.hover(position=self.centre(self.heatmap, query, key))
         return self.readout.inner_text()
 
-    def exact(self, query: int, key: int) -> str:
-        """The number of a cell once it is the exact one."""
+    def exact(self, query: int, key: int) -> float:
+        """The number of a cell once it is the exact one, to three digits."""
         self.heatmap.hover(position=self.centre(self.heatmap, query, key))
         self.root.locator(".lm-readout .lm-exact").wait_for()
-        return self.root.locator(".lm-readout .lm-exact").inner_text()
+        return float(self.root.locator(".lm-readout .lm-exact").inner_text().replace("−", "-"))
 
     def choose(self, layer: int, head: int) -> None:
         """Click a thumbnail."""

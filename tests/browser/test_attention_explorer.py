@@ -3,7 +3,6 @@
 import json
 
 import nbformat
-import numpy as np
 import pytest
 
 from .attention_explorer_page import EXPLORER, AttentionExplorerWidget
@@ -107,6 +106,10 @@ def widget(notebook):
     go.touch()
 
 
+def three_digits(number):
+    return pytest.approx(float(number), rel=6e-3)
+
+
 def number(notebook, expression):
     return float(notebook.evaluate(f"float({expression})"))
 
@@ -151,11 +154,47 @@ def test_numbers_on_hover_are_the_exact_ones(notebook, widget):
     for layer, head, query, key in [(0, 0, 4, 1), (3, 2, 6, 0), (5, 3, 2, 2)]:
         widget.choose(layer, head)
         exact = number(notebook, f"explorer.weights({layer}, {head})[{query}, {key}]")
-        assert widget.exact(query, key) == f"{exact:.4f}"
+        assert widget.exact(query, key) == three_digits(exact)
     notebook.run_code("explorer.select(2, -1)")
     widget.wait("(root) => root.dataset.head === '-1'")
     mean = number(notebook, "explorer.weights(2, -1)[5, 3]")
-    assert widget.exact(5, 3) == f"{mean:.4f}"
+    assert widget.exact(5, 3) == three_digits(mean)
+
+
+def test_small_numbers_have_digits_too_and_no_pair_is_torn(notebook, widget):
+    smallest = "np.unravel_index(np.where(W > 0, W, 1).argmin(), W.shape)"
+    notebook.run_code(f"W = explorer.weights(0, 0); least = {smallest}")
+    query, key = eval(notebook.evaluate("tuple(map(int, least))"))
+    exact = number(notebook, "W[least]")
+    assert exact < 1e-3
+    assert widget.exact(query, key) == three_digits(exact)
+    assert "e-" in widget.readout.inner_text()
+    widget.root.evaluate("(root) => { root.style.width = '380px'; }")
+    widget.wait("(root) => root.classList.contains('lm-narrow')")
+    widget.exact(6, 0)
+    inside = widget.readout.evaluate(
+        """(readout) => {
+            const box = readout.getBoundingClientRect();
+            const pairs = [...readout.querySelectorAll('.lm-pair')];
+            const whole = pairs.every((pair) => {
+                const { height, right, bottom } = pair.getBoundingClientRect();
+                return height < 30 && right <= box.right && bottom <= box.bottom;
+            });
+            return [pairs.length, readout.scrollHeight - readout.clientHeight, whole];
+        }"""
+    )
+    widget.root.evaluate("(root) => { root.style.width = ''; }")
+    assert inside == [5, 0, True]
+
+
+def test_the_statistic_that_tints_the_heads_is_explained(widget):
+    meaning = widget.root.locator(".lm-meaning")
+    assert meaning.inner_text() == (
+        "entropy: how spread out the weights are: 0 bits is one token only. A square’s background "
+        "is this number, its dark marks are where the head looks."
+    )
+    widget.statistic.select_option("first token")
+    assert "mean weight on the first token" in meaning.inner_text()
 
 
 def test_a_later_key_is_masked(widget):
@@ -196,6 +235,10 @@ def test_a_head_is_switched_off_and_the_next_token_moves(notebook, widget):
 
 def test_two_sentences_and_their_difference(notebook, widget):
     widget.button("Compare").click()
+    widget.settled()
+    told = "Both texts are the same: change a word in the second."
+    widget.wait("(root, told) => root.querySelector('.lm-note').textContent === told", told)
+    assert "no change here" in widget.point_at(6, 1)
     widget.second.fill("the animal did not cross the road")
     widget.settled()
     assert widget.mode() == "difference"
@@ -203,10 +246,10 @@ def test_two_sentences_and_their_difference(notebook, widget):
     difference = number(
         notebook, "explorer.weights(0, 0, side='b')[6, 1] - explorer.weights(0, 0)[6, 1]"
     )
-    assert widget.exact(6, 1).replace("−", "-") == f"{difference:+.4f}"
+    assert widget.exact(6, 1) == three_digits(difference)
     widget.button("Second").click()
     second = number(notebook, "explorer.weights(0, 0, side='b')[6, 1]")
-    assert widget.exact(6, 1) == f"{second:.4f}"
+    assert widget.exact(6, 1) == three_digits(second)
     widget.button("End comparison").click()
     widget.settled()
     notebook.wait_for_kernel("explorer.compare is None")
@@ -283,7 +326,7 @@ def test_a_text_beyond_4_megabytes_comes_a_layer_at_a_time(notebook, widget):
     widget.settled()
     assert notebook.evaluate("explorer.answer['kind'], explorer.answer['layer']") == "('layer', 5)"
     exact = number(notebook, "explorer.weights(5, 2)[440, 3]")
-    assert widget.exact(440, 3) == f"{exact:.4f}"
+    assert widget.exact(440, 3) == three_digits(exact)
 
 
 def test_a_model_with_several_kinds_of_attention(notebook):
@@ -294,8 +337,15 @@ def test_a_model_with_several_kinds_of_attention(notebook):
     widget.part.select_option("cross-attention")
     notebook.wait_for_kernel("other.view['part'] == 2")
     exact = number(notebook, "other.weights(0, 0, part=2)[1, 2]")
-    assert widget.exact(1, 2) == f"{exact:.4f}"
+    assert widget.exact(1, 2) == three_digits(exact)
     assert not widget.button("Switch off").is_visible()
+    assert widget.title.inner_text() == "Layer 0, head 0 (cross-attention)"
+    with notebook.page.expect_download() as download:
+        widget.button("SVG").click()
+    assert download.value.suggested_filename == "attention-cross-attention-layer0-head0.svg"
+    drawn = download.value.path().read_text(encoding="utf-8")
+    assert "<title>Layer 0, head 0 (cross-attention)</title>" in drawn
+    notebook.screenshot("attention_explorer_parts", widget.root)
 
 
 def test_views_leave_nothing_behind(notebook):
@@ -416,13 +466,13 @@ def test_a_saved_file_stays_interactive(chromium, tmp_path):
     before = widget.pixels(widget.heatmap)
     widget.choose(4, 3)
     assert widget.pixels(widget.heatmap) != before
-    assert widget.exact(5, 2) == f"{explorer.weights(4, 3)[5, 2]:.4f}"
+    assert widget.exact(5, 2) == three_digits(explorer.weights(4, 3)[5, 2])
     widget.overview.focus()
     widget.press("ArrowUp")
     assert widget.chosen() == (3, 3)
     widget.button("Difference").click()
     b, a = (explorer.weights(3, 3, side=side)[6, 4] for side in "ba")
-    assert widget.exact(6, 4).replace("−", "-") == f"{np.float32(b - a):+.4f}"
+    assert widget.exact(6, 4) == three_digits(b - a)
     before = widget.pixels(widget.overview)
     widget.statistic.select_option("first token")
     assert widget.pixels(widget.overview) != before

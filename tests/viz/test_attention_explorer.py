@@ -19,7 +19,12 @@ from hypothesis.extra import numpy as arrays
 from ipywidgets.widgets.widget import _remove_buffers
 
 from llmlab.viz import AttentionExplorer
-from llmlab.viz.attention_wire import WHOLE_BYTES, quantised, thumbnails
+from llmlab.viz.attention_wire import (
+    WHOLE_BYTES,
+    quantised,
+    rows_quantised,
+    thumbnails,
+)
 
 from .javascript import run_javascript
 
@@ -94,13 +99,27 @@ def ask(explorer, **request):
 
 
 def unpacked(explorer, side="a"):
-    """The maps of every part, read from the wire as the contract says: (L, H, T, S) bytes."""
+    """The maps of every part, read from the wire as the contract says: (L, H, T, S) weights."""
     data = getattr(explorer, f"{side}_bytes")
     for described in getattr(explorer, side)["parts"]:
         shape = tuple(described[name] for name in ("layers", "heads"))
         shape += (len(described["queries"]), len(described["keys"]))
         size = int(np.prod(shape))
-        yield np.frombuffer(data, np.uint8, size, described["at"]).reshape(shape)
+        bytes_ = np.frombuffer(data, np.uint8, size, described["at"]).reshape(shape)
+        peaks = np.frombuffer(data, "<f4", size // shape[-1], described["peaks_at"])
+        yield bytes_ * (peaks.reshape(*shape[:-1], 1) / 255)
+
+
+def wire_size(T, layers=2, heads=3):
+    """Bytes of a reading that is sent whole."""
+    maps = layers * heads + layers + 1  # heads, means of layers, mean of all
+    return maps * (T * T + 4 * T) + layers * heads * min(T, 32) ** 2
+
+
+def assert_nearest_steps(found, weights):
+    """Each is as near to the weight as a byte goes: half a step of its row."""
+    half = weights.max(axis=-1, keepdims=True) / np.float64(510) + 1e-38
+    assert (np.abs(found - weights) <= half * (1 + 1e-4)).all()
 
 
 # --- bytes ---
@@ -123,6 +142,27 @@ def test_bytes_stay_in_range_where_rounding_left_it():
     assert quantised(np.float32([-0.01, 1.01, 0, 1])).tolist() == [0, 255, 0, 255]
 
 
+@pytest.mark.parametrize("largest", [1, 0.5, 1 / 512, 1e-30])
+def test_a_row_has_all_256_steps_however_small_its_weights_are(largest):
+    weights = (np.arange(256)[::-1] / 255 * largest).astype(np.float32)
+    bytes_, peaks = rows_quantised(np.stack([weights, np.zeros(256, np.float32)]))
+    assert bytes_.tolist() == [list(range(255, -1, -1)), [0] * 256]
+    assert peaks.tolist() == [np.float32(largest), 0]
+    assert (bytes_.dtype, peaks.dtype) == (np.uint8, np.float32)
+
+
+@given(weight_arrays)
+def test_a_weight_is_sent_to_half_a_step_of_its_row(weights):
+    bytes_, peaks = rows_quantised(weights[np.newaxis])
+    assert peaks[0] == weights.max()
+    assert_nearest_steps(bytes_ * (peaks[:, np.newaxis].astype(np.float64) / 255), weights)
+
+
+def test_rows_stay_in_range_where_rounding_left_it():
+    bytes_, peaks = rows_quantised(np.float32([[-0.01, 1.01], [-0.01, 0]]))
+    assert (bytes_.tolist(), peaks.tolist()) == ([[0, 255], [0, 0]], [1, 0])
+
+
 @pytest.mark.parametrize(("T", "S"), [(5, 5), (32, 32), (33, 33), (70, 40), (20, 100), (1, 1)])
 def test_a_thumbnail_holds_the_largest_weight_of_each_rectangle(T, S):
     weights_LHTS = random_weights(np.random.default_rng(0), (2, 2, T, S), causal=False)
@@ -142,18 +182,16 @@ def test_a_thumbnail_holds_the_largest_weight_of_each_rectangle(T, S):
 
 
 @pytest.mark.parametrize("size", [1, 20, 32, 33, 60])
-def test_one_byte_a_value_and_small_pictures_are_all_that_travels(size):
+def test_one_byte_a_value_their_rows_peaks_and_small_pictures_are_all_that_travels(size):
     raw = reading(part([f"t{i}" for i in range(size)], layers=3, heads=4))
     explorer = explorer_on(raw)
-    values, means, all_ = 3 * 4 * size**2, 3 * size**2, size**2
-    thumbs = 3 * 4 * 32**2 if size > 32 else 0  # else they are the maps themselves
-    assert len(explorer.a_bytes) == values + means + all_ + thumbs
+    assert len(explorer.a_bytes) == wire_size(size, layers=3, heads=4)
     _, paths, buffers = _remove_buffers(explorer.get_state())
     # Nested buffers break in some front ends: every one is a trait of its own.
     assert {tuple(path) for path in paths} == {("a_bytes",), ("b_bytes",), ("payload",)}
     assert sum(len(buffer) for buffer in buffers) == len(explorer.a_bytes)
     [maps] = unpacked(explorer)
-    np.testing.assert_array_equal(maps, quantised(raw.parts[0].weights_LHTS))
+    assert_nearest_steps(maps, raw.parts[0].weights_LHTS)
 
 
 @pytest.mark.parametrize(("T", "whole"), [(1000, True), (1001, False)])
@@ -165,14 +203,17 @@ def test_beyond_4_megabytes_layers_come_one_at_a_time(T, whole):
     assert described["whole"] == whole
     if whole:
         return
-    assert (described["at"], described["mean_at"]) == (None, None)
-    assert len(explorer.a_bytes) == T * T + 4 * 32 * 32
+    assert [described[name] for name in ("at", "peaks_at", "mean_at", "mean_peaks_at")] == [
+        None
+    ] * 4
+    assert len(explorer.a_bytes) == T * T + 4 * T + 4 * 32 * 32
     answer, payload = ask(explorer, n=5, kind="layer", side="a", part=0, layer=0)
     assert (answer["n"], answer["of"], answer["error"]) == (5, 0, "")
     weights_HTS = raw.parts[0].weights_LHTS[0]
-    assert payload == (
-        quantised(weights_HTS).tobytes() + quantised(weights_HTS.mean(axis=0)).tobytes()
-    )
+    assert len(payload) == 5 * (T * T + 4 * T)
+    bytes_ = np.frombuffer(payload, np.uint8, 5 * T * T).reshape(5, T, T)
+    peaks = np.frombuffer(payload, "<f4", 5 * T, 5 * T * T).reshape(5, T, 1)
+    assert_nearest_steps(bytes_ * (peaks / 255), np.stack([*weights_HTS, weights_HTS.mean(axis=0)]))
 
 
 def test_the_limit_counts_all_parts_together():
@@ -209,7 +250,8 @@ def test_the_browser_reads_the_bytes_as_they_were_written():
         w = raw.weights_LHTS
         expected = [w[0, 0], w[1, 1], w[1].mean(axis=0), w.mean(axis=(0, 1))]
         for found in (live[number], standalone[number]):
-            assert found["maps"] == [quantised(map_TS).ravel().tolist() for map_TS in expected]
+            for ours, map_TS in zip(found["maps"], expected, strict=True):
+                assert_nearest_steps(np.reshape(ours, map_TS.shape), map_TS)
             assert found["small"] == thumbnails(w)[1, 1].ravel().tolist()
         assert live[number]["rows"] == [None] * 3
         exact = standalone[number]["rows"]
@@ -580,7 +622,7 @@ def test_a_second_page_and_a_reload_find_everything():
     for side, text in (("a", "one two"), ("b", "one three")):
         assert (state[side]["text"], state[side]["off"]) == (text, [[1, 1]])
         assert state[side]["parts"]
-        assert len(state[f"{side}_bytes"]) == 2 * 3 * 4 + 2 * 4 + 4
+        assert len(state[f"{side}_bytes"]) == wire_size(2)
 
 
 def test_requests_on_another_thread_and_texts_from_the_main_one_end_on_one_text():
@@ -596,7 +638,7 @@ def test_requests_on_another_thread_and_texts_from_the_main_one_end_on_one_text(
         explorer.text = "p " * (n % 7) + "p"
     thread.join()
     assert explorer.a["parts"][0]["queries"] == explorer.text.split(" ")
-    assert len(explorer.a_bytes) == (2 * 3 + 2 + 1) * len(explorer.text.split(" ")) ** 2
+    assert len(explorer.a_bytes) == wire_size(len(explorer.text.split(" ")))
 
 
 # --- hostile text ---
@@ -726,8 +768,9 @@ def test_a_page_of_a_long_text_holds_all_layers_though_the_wire_did_not():
     assert described["whole"] is True
     assert "exact_at" not in described  # more than a million numbers
     data = _bytes(saved, "a_bytes")
-    maps = np.frombuffer(data, np.uint8, 4 * 1001**2, described["at"])
-    np.testing.assert_array_equal(maps, quantised(raw.parts[0].weights_LHTS).ravel())
+    maps = np.frombuffer(data, np.uint8, 4 * 1001**2, described["at"]).reshape(4, 1001, 1001)
+    peaks = np.frombuffer(data, "<f4", 4 * 1001, described["peaks_at"]).reshape(4, 1001, 1)
+    assert_nearest_steps(maps * (peaks / 255), raw.parts[0].weights_LHTS[0])
 
 
 def test_a_page_that_would_be_too_large_is_refused(monkeypatch, tmp_path):
