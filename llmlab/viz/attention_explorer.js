@@ -4,15 +4,17 @@
 // pictures are made here, so choosing another head needs no kernel. One Session per model holds
 // what all its views share and speaks with the kernel; a View is one drawing of that session.
 //
-// A map has a row for every query, the token that reads, and a column for every key, the token
-// that is read. Head -1 is the mean over a layer's heads, layer -1 the mean over all of them.
+// A map has a row for every query, the token that looks, and a column for every key, the token
+// that is looked at. Head -1 is the mean over a layer's heads, layer -1 the mean over all of them.
 
 const PAUSE_MS = 150; // after the last keystroke; a reading of a large model takes longer than that
 const ROW_PAUSE_MS = 60; // a pointer that only passes over a row does not ask for its exact numbers
 const VIEW_PAUSE_MS = 200; // Python hears of a choice once the person stops choosing
 const SLOW_MS = 300; // answers quicker than this are not worth a word
 const DEAD_MS = 15_000;
+const DEAD = "still no answer: the kernel is busy or stopped; if it stopped, run the cell again";
 const SPOKEN_MS = 600; // a screen reader is told of the newest cell at most this often
+const ROUNDING = 1e-6; // differences of this size are the model's rounding
 const SHOWN_CHARACTERS = 60; // of one token
 const KEPT_LAYERS = 12; // of a text too long to be sent whole
 const KEPT_ROWS = 2000;
@@ -86,9 +88,12 @@ export function percent(probability) {
   return `${value.toFixed(1)} %`;
 }
 
-/** A weight or a difference of weights; a byte is good for two digits, the exact number for four. */
+/** A weight or a difference of weights: two decimals of a byte, three digits of an exact number. */
 export function written(value, { exact = true, signed = false } = {}) {
-  const text = Math.abs(value).toFixed(exact ? 4 : 2);
+  const size = Math.abs(value);
+  let text = size.toFixed(2);
+  if (exact && size === 0) text = "0";
+  else if (exact) text = size < 0.001 ? size.toExponential(2) : size.toPrecision(3);
   if (!signed) return text;
   return Number(text) === 0 ? text : `${value < 0 ? "−" : "+"}${text}`;
 }
@@ -97,6 +102,23 @@ export function headName(layer, head, part) {
   if (layer < 0) return `Mean of all ${part.layers * part.heads} heads`;
   if (head < 0) return `Layer ${layer}, mean of ${part.heads} heads`;
   return `Layer ${layer}, head ${head}`;
+}
+
+/** Names the part after a head's name where there are several. */
+function partName(parts, part) {
+  return parts.length > 1 ? ` (${readable(part.name)})` : "";
+}
+
+/** A statistic's unit, and what it tells of a head. */
+const STATISTICS = {
+  entropy: [" bits", "how spread out the weights are: 0 bits is one token only"],
+  "previous token": ["", "mean weight on the token before"],
+  "first token": ["", "mean weight on the first token"],
+  induction: ["", "how much it looks at what followed the last time"],
+};
+
+function unitOf(statistic) {
+  return STATISTICS[statistic]?.[0] ?? "";
 }
 
 /** Where two lists of tokens differ, as far as both go. */
@@ -375,7 +397,7 @@ export class Shown {
     return this.causal && key > query;
   }
 
-  /** How many keys a row may read. */
+  /** How many keys a row may look at. */
   reach(query) {
     return this.causal ? Math.min(this.columns, query + 1) : this.columns;
   }
@@ -546,7 +568,7 @@ export class Courier {
 
   startTimers() {
     this.slow ??= setTimeout(() => this.say("computing…"), SLOW_MS);
-    this.dead ??= setTimeout(() => this.say("still no answer: the kernel is busy, or stopped"), DEAD_MS);
+    this.dead ??= setTimeout(() => this.say(DEAD), DEAD_MS);
   }
 
   stopTimers() {
@@ -867,6 +889,7 @@ export class Session {
     for (let k = 0; k < numbers.length; k++) {
       if (!exact) numbers[k] = shown.at(query, k);
       else numbers[k] = rows.length === 2 ? rows[1][k] - rows[0][k] : rows[0][k];
+      if (rows.length === 2 && Math.abs(numbers[k]) < ROUNDING) numbers[k] = 0;
     }
     return { numbers, exact };
   }
@@ -909,7 +932,14 @@ const OVERVIEW_HEIGHT_MOST = 640;
 const MAP_HEIGHT_MOST = 540;
 const LINES_HEIGHT_MOST = 380;
 const LABEL_PITCH = 10; // pixels that a line of labels needs at least
-const NUMBER_WIDTH = 38;
+const NUMBER_WIDTH = 56;
+// What the axes mean, in a strip above the labels of the keys and over those of the queries.
+const KEY_AXIS = "key: who is looked at →";
+const QUERY_AXIS = ["query:", "who looks ↓"];
+const AXIS_HIGH = 14;
+const KEY_AXIS_WIDTH = 126;
+const QUERY_AXIS_WIDTH = 60;
+const AXIS_FONT = "10px system-ui, sans-serif";
 const SLANT = Math.PI / 3; // of the keys' labels
 const GAP = 14; // between the heatmap and the lines beside it
 
@@ -931,10 +961,11 @@ export function labelStep(pitch, least = LABEL_PITCH) {
  * that, the lines go below.
  */
 export function plan({ width, rows, columns, queryLabel, keyLabel }) {
-  const left = Math.ceil(queryLabel) + 8;
+  const left = Math.max(Math.ceil(queryLabel), QUERY_AXIS_WIDTH) + 8;
+  const from = Math.max(Math.ceil(queryLabel), 30) + 8; // the left end of the lines
   const over = Math.ceil(keyLabel * Math.cos(SLANT)); // labels lean over the last column
-  const top = Math.ceil(keyLabel * Math.sin(SLANT)) + 12;
-  const right = Math.ceil(keyLabel) + 8 + NUMBER_WIDTH;
+  const top = AXIS_HIGH + Math.max(2 * AXIS_HIGH, Math.ceil(keyLabel * Math.sin(SLANT)) + 12);
+  const right = Math.ceil(keyLabel) + 8 + (width < 320 ? NUMBER_WIDTH - 12 : NUMBER_WIDTH);
   const cellIn = (room) => {
     let across = Math.min(CELL_MOST, Math.max(1, room - left - over - 2) / columns);
     if (across >= 6) across = Math.floor(across); // cells of one size
@@ -943,7 +974,7 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
     return { across: Math.min(across, Math.max(down, 240 / columns)), down };
   };
   // The lines may start below the leaning labels.
-  let cell = cellIn(width - left - right - 96 - GAP + over);
+  let cell = cellIn(width - from - right - 96 - GAP + over);
   const beside = cell.across >= (rows > 14 ? BESIDE_LEAST : BESIDE_GOOD);
   if (!beside) cell = cellIn(width);
   const heat = {
@@ -951,16 +982,16 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
     top,
     across: cell.across,
     down: cell.down,
-    width: Math.ceil(left + columns * cell.across + over + 1),
+    width: Math.max(Math.ceil(left + columns * cell.across + over + 1), KEY_AXIS_WIDTH),
     height: Math.ceil(top + rows * cell.down + 2),
   };
   const room = beside ? width - heat.width - GAP + over : width;
   const queryPitch = beside ? cell.down : Math.min(18, LINES_HEIGHT_MOST / rows);
   const tall = Math.max(rows * queryPitch, Math.min(columns * queryPitch, LINES_HEIGHT_MOST));
   const lines = {
-    from: left,
-    to: Math.min(room - right, left + 300),
-    top: 8,
+    from,
+    to: Math.min(room - right, from + 300),
+    top: 6 + AXIS_HIGH,
     queryPitch,
     keyPitch: Math.min(queryPitch, tall / columns),
   };
@@ -971,6 +1002,11 @@ export function plan({ width, rows, columns, queryLabel, keyLabel }) {
   lines.width = lines.to + right;
   lines.height = Math.ceil(lines.top + Math.max(rows * queryPitch, columns * lines.keyPitch) + 2);
   return { beside, heat, lines };
+}
+
+/** Where the name of the keys' axis starts: over the first key, unless it would not fit there. */
+function keyAxisAt(heat) {
+  return Math.max(0, Math.min(heat.left, heat.width - KEY_AXIS_WIDTH));
 }
 
 /** The height of a line at a share of its way, where its ends run level. */
@@ -1002,11 +1038,15 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
   const text = (x, y, content, more = "") =>
     out.push(`<text x="${round(x)}" y="${round(y)}"${more}>${escaped(content)}</text>`);
   const label = (x, y, token, more) => text(x, y, labelText(token), more);
+  const axis = (x, y, content, end) =>
+    text(x, y, content, ` class="axis"${end ? ' text-anchor="end"' : ""}`);
 
   text(margin, 24, title, ' class="title"');
   notes.forEach((note, i) => text(margin, 42 + 15 * i, note, ' class="note"'));
 
   out.push(`<g transform="translate(${margin} ${head})">`);
+  axis(keyAxisAt(heat), 10, KEY_AXIS);
+  QUERY_AXIS.forEach((line, i) => axis(heat.left - 6, heat.top - 18 + 12 * i, line, true));
   const across = labelStep(heat.across, 12);
   const down = labelStep(heat.down, 12);
   keys.forEach((token, k) => {
@@ -1027,6 +1067,8 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
 
   out.push(`<g transform="translate(${margin + lines.x} ${head + lines.y})">`);
   out.push(svgLines(shown, lines, tables, scale));
+  axis(lines.from - 6, 10, "looks", true);
+  axis(lines.to + 6, 10, "is looked at");
   const each = labelStep(lines.queryPitch, 12);
   const every = labelStep(lines.keyPitch, 12);
   queries.forEach((token, q) => {
@@ -1061,7 +1103,8 @@ export function svgPicture({ shown, title, notes = [], scale, tables, image }) {
     `<svg xmlns="http://www.w3.org/2000/svg" ${size} viewBox="0 0 ${width} ${height}">`,
     `<title>${escaped(title)}</title>`,
     "<style>text{font:11px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#222;white-space:pre}",
-    ".title{font:600 15px system-ui,sans-serif}.note{font:12px system-ui,sans-serif;fill:#555}</style>",
+    ".title{font:600 15px system-ui,sans-serif}.note{font:12px system-ui,sans-serif;fill:#555}",
+    ".axis{font:10px system-ui,sans-serif;fill:#555}</style>",
     '<defs><pattern id="masked" width="5" height="5" patternUnits="userSpaceOnUse">',
     '<rect width="5" height="5" fill="#f1f1f1"/>',
     '<path d="M-1 6L6 -1M-1 1L1 -1M4 6L6 4" stroke="#c4c4c4"/></pattern>',
@@ -1270,12 +1313,12 @@ class Overview extends Picture {
     const columns = part.heads + 1 + MEAN_GAP;
     const rows = part.layers + 1 + MEAN_GAP;
     this.left = 24;
-    this.top = 16;
+    this.top = 30;
     const high = (OVERVIEW_HEIGHT_MOST - this.top) / rows;
     const pitch = Math.min(PITCH_MOST, (room - this.left) / columns, high);
     this.pitch = Math.floor(Math.max(5, Math.min(9, high), pitch));
     this.resize(
-      Math.ceil(this.left + columns * this.pitch + 8),
+      Math.max(86, Math.ceil(this.left + columns * this.pitch + 8)), // the axes' names
       Math.ceil(this.top + rows * this.pitch + 2),
     );
     this.part = part;
@@ -1363,8 +1406,12 @@ class Overview extends Picture {
     pen.textBaseline = "middle";
     pen.textAlign = "center";
     const across = labelStep(this.pitch, 14);
-    for (let h = 0; h < part.heads; h += across) pen.fillText(h, this.place(0, h)[0] + this.pitch / 2, 7);
-    pen.fillText("mean", Math.min(this.width - 13, this.place(0, -1)[0] + this.pitch / 2), 7);
+    const high = this.top - 9;
+    for (let h = 0; h < part.heads; h += across) pen.fillText(h, this.place(0, h)[0] + this.pitch / 2, high);
+    pen.fillText("mean", Math.min(this.width - 13, this.place(0, -1)[0] + this.pitch / 2), high);
+    pen.textAlign = "left";
+    pen.fillText("layer ↓", 1, 7);
+    pen.fillText("head →", 46, 7);
     pen.textAlign = "right";
     const down = labelStep(this.pitch, 11);
     for (let l = 0; l < part.layers; l += down) {
@@ -1487,7 +1534,7 @@ function pool(small, columns, [down, across], levels, less) {
 }
 
 /** From the tint of a statistic's value to ink: the colours of one thumbnail. */
-function blended(tables, { peak, signed }, value) {
+export function blended(tables, { peak, signed }, value) {
   const share = peak > 0 && value !== undefined ? value / peak : 0;
   // Half of the difference's colours: what lies on them must still be seen.
   const ground = signed
@@ -1580,6 +1627,12 @@ class Heatmap extends Picture {
     for (let k = 0; k < shown.columns; k += across) {
       this.slanted(pen, k, () => drawLabel(pen, shown.label(shown.keys[k]), 0, 0, look, { size }));
     }
+    pen.font = AXIS_FONT;
+    pen.fillStyle = look.muted;
+    pen.fillText(KEY_AXIS, keyAxisAt(place), 7);
+    pen.textAlign = "right";
+    QUERY_AXIS.forEach((line, i) => pen.fillText(line, place.left - 6, place.top - 21 + 12 * i));
+    pen.textAlign = "left";
     this.hatch = shown.causal ? hatched(pen, look) : null;
     this.drawCells();
   }
@@ -1639,9 +1692,8 @@ class Heatmap extends Picture {
       pen.strokeRect(x - 1, top - 1, across + 2, height + 2);
     }
     if (query === null || key === null) return;
-    const text = shown.masked(query, key)
-      ? "masked"
-      : written(shown.at(query, key), { exact: false, signed: shown.signed });
+    const { numbers, exact } = session.row(query);
+    const text = shown.masked(query, key) ? "masked" : written(numbers[key], { exact, signed: shown.signed });
     pen.font = "bold 12px system-ui, sans-serif";
     const wide = pen.measureText(text).width + 12;
     // Above the row and right of the column where there is room: never on what is looked at.
@@ -1676,7 +1728,7 @@ function listenToPointer(picture, view) {
   });
 }
 
-/** The chosen head as lines from every token that reads to those it reads. */
+/** The chosen head as lines from every token that looks to those it looks at. */
 class Lines extends Picture {
   constructor(view) {
     super({ class: "lm-lines", "aria-hidden": "true" }); // the heatmap says the same
@@ -1733,6 +1785,12 @@ class Lines extends Picture {
     for (let k = 0; k < shown.columns; k += every) {
       drawLabel(pen, shown.label(shown.keys[k]), place.to + 6, this.keyHeight(k), look, { size });
     }
+    pen.font = AXIS_FONT;
+    pen.fillStyle = look.muted;
+    pen.fillText("is looked at", place.to + 6, 7);
+    pen.textAlign = "right";
+    pen.fillText("looks", place.from - 6, 7);
+    pen.textAlign = "left";
     this.drawLines();
   }
 
@@ -1803,8 +1861,8 @@ class Lines extends Picture {
   }
 
   row(query) {
-    const { numbers } = this.view.session.row(query);
-    return Array.from(numbers, (value, key) => ({ query, key, value }));
+    const { numbers, exact } = this.view.session.row(query);
+    return Array.from(numbers, (value, key) => ({ query, key, value, exact }));
   }
 
   column(key) {
@@ -1830,7 +1888,8 @@ class Lines extends Picture {
       pen.font = "11px system-ui, sans-serif";
       pen.fillStyle = look.ink;
       pen.textAlign = "right";
-      pen.fillText(written(cells[k].value, { exact: false, signed: session.shown.signed }), this.width - 1, y);
+      const { value, exact } = cells[k];
+      pen.fillText(written(value, { exact, signed: session.shown.signed }), this.width - 1, y);
       pen.textAlign = "left";
     }
   }
@@ -1857,36 +1916,41 @@ class Readout {
     return element("bdi", { class: "lm-token" }, readable(text, 24));
   }
 
-  /** The five largest of some numbers, each behind its token. */
+  /** The five largest of some numbers, each behind its token: a pair stays on one line. */
   most(tokens, numbers, exact) {
     const { signed } = this.view.session.shown;
     return strongest(numbers, 5).flatMap((i) => [
-      this.token(tokens[i]),
-      ` ${written(numbers[i], { exact, signed })}  `,
+      element("span", { class: "lm-pair" }, this.token(tokens[i]), ` ${written(numbers[i], { exact, signed })}`),
+      " ",
     ]);
   }
 
   column(key) {
     const { shown } = this.view.session;
     const cells = this.view.lines.column(key);
-    const readers = cells.map(({ query }) => shown.queries[query]);
-    const most = this.most(readers, cells.map(({ value }) => value), false);
-    return [this.token(shown.keys[key]), ` (${key}) is read by `, ...most];
+    const queries = cells.map(({ query }) => shown.queries[query]);
+    const most = this.most(queries, cells.map(({ value }) => value), false);
+    const start = [this.token(shown.keys[key]), ` (${key})`];
+    if (shown.signed && most.length === 0) return [...start, ": no change here"];
+    return [...start, shown.signed ? " changes most for " : " is looked at by ", ...most];
   }
 
   row({ query, key }) {
     const { session } = this.view;
     const { shown } = session;
     const { numbers, exact } = session.row(query);
-    const start = [this.token(shown.queries[query]), ` (${query}) `];
+    const start = [this.token(shown.queries[query]), ` (${query})`];
     const most = this.most(shown.keys, numbers, exact);
-    if (key === null) return [...start, shown.signed ? "changes most at " : "reads ", ...most];
-    const read = [this.token(shown.keys[key]), ` (${key}): `];
-    if (shown.masked(query, key)) return [...start, "cannot read ", ...read, "masked, it comes later"];
+    const same = shown.signed && most.length === 0;
+    if (key === null && same) return [...start, ": no change here"];
+    if (key === null) return [...start, shown.signed ? " changes most at " : " looks at ", ...most];
+    const other = [this.token(shown.keys[key]), ` (${key}): `];
+    if (shown.masked(query, key)) return [...start, " cannot look at ", ...other, "masked, it comes later"];
     const number = written(numbers[key], { exact, signed: shown.signed });
     return [
-      ...start, "reads ", ...read, element("strong", { class: exact ? "lm-exact" : "" }, number),
-      element("br"), element("span", { class: "lm-muted" }, "most: "), ...most,
+      ...start, " looks at ", ...other, element("strong", { class: exact ? "lm-exact" : "" }, number),
+      element("br"),
+      element("span", { class: "lm-muted" }, same ? "no change here" : "most: "), ...most,
     ];
   }
 }
@@ -1951,7 +2015,6 @@ class Bars {
 
 // --- the view ------------------------------------------------------------------------------------------
 
-const UNITS = { entropy: " bits" };
 const NARROW = 540; // pixels; below, everything stands in one column
 
 class View {
@@ -2001,6 +2064,7 @@ class View {
     this.live = element("p", { class: "lm-spoken", "aria-live": "polite" });
     this.note = text("note");
     this.caption = text("caption");
+    this.meaning = text("meaning");
     this.title = text("title");
     this.numbers = text("numbers");
     this.tintBar = element("canvas", { width: 90, height: 10, "aria-hidden": "true" });
@@ -2009,6 +2073,7 @@ class View {
     this.colourEnds = [element("span"), element("span")];
     const swatch = element("span", { class: "lm-masked" });
     this.maskedKey = element("span", { class: "lm-masked-key" }, swatch, "masked");
+    this.weightWord = element("span");
   }
 
   build() {
@@ -2026,7 +2091,7 @@ class View {
     );
     this.scaleRow = div(
       "lm-row lm-legend",
-      element("span", {}, "Colours"), this.scale.root,
+      this.weightWord, this.scale.root,
       element("span", { class: "lm-row lm-ends" }, this.colourEnds[0], this.colourBar, this.colourEnds[1]),
       this.maskedKey,
     );
@@ -2045,6 +2110,7 @@ class View {
       div(
         "lm-left",
         div("lm-row", label("Heads tinted by", this.statisticSelect)),
+        this.meaning,
         div("lm-row lm-legend lm-ends", this.tintEnds[0], this.tintBar, this.tintEnds[1]),
         this.caption,
         div("lm-scroll", this.overview.root),
@@ -2186,6 +2252,9 @@ class View {
       queryLabel: widestLabel(pen, shown.queries, shown, this.look),
       keyLabel: widestLabel(pen, shown.keys, shown, this.look),
     });
+    // Room for a sentence and five pairs, so that nothing below moves with the pointer.
+    const room = 1 + Math.ceil(1000 / Math.max(240, this.right.clientWidth));
+    this.readout.root.style.height = `${1.6 * room}em`;
     this.heatmap.layout(places.heat);
     this.lines.layout(places.lines);
     const { heat, lines } = places;
@@ -2237,11 +2306,11 @@ class View {
     this.root.dataset.layer = view.layer;
     this.root.dataset.head = view.head;
     this.root.dataset.mode = view.mode;
-    const name = headName(view.layer, view.head, part);
+    const name = this.nameOf(view.layer, view.head);
     this.title.textContent = session.shown.signed ? `${name}: second − first` : name;
     const numbers = this.statistics(view.layer, view.head);
     this.numbers.textContent = numbers;
-    const how = "which token reads which; arrow keys move, Enter keeps a row";
+    const how = "which token looks at which; arrow keys move, Enter keeps a row";
     this.heatmap.root.setAttribute("aria-label", `${name}: ${how}`);
     const isOff = session.isOff(view.layer, view.head);
     const said = `${name}${isOff ? ", off" : ""}. ${numbers}`;
@@ -2256,12 +2325,17 @@ class View {
     this.drawLooked();
   }
 
+  nameOf(layer, head) {
+    const { part, a } = this.session;
+    return headName(layer, head, part) + partName(a.reading.parts, part);
+  }
+
   statistics(layer, head) {
     const { session } = this;
     const parts = session.shownSides.map((side) => session.partOf(side));
     const told = Object.keys(parts[0].statistics).map((name) => {
       const values = parts.map((part) => part.statistic(name, layer, head)?.toFixed(2)).filter(Boolean);
-      return `${name} ${values.join("→")}${UNITS[name] ?? ""}`;
+      return `${name} ${values.join("→")}${unitOf(name)}`;
     });
     return told.join(" · ");
   }
@@ -2279,10 +2353,16 @@ class View {
     bar(this.colourBar, shown.signed ? look.tables.difference : look.tables.weight);
     scaleEnds(shown, view.scale).forEach((end, i) => (this.colourEnds[i].textContent = end));
     this.maskedKey.hidden = !shown.causal;
+    this.weightWord.textContent = shown.signed ? "Change of weight" : "Weight";
     const { name, peak, signed } = this.overview.tints();
+    const marks = `its ${look.dark ? "light" : "dark"} marks`;
+    const means = STATISTICS[name] ? `${name}: ${STATISTICS[name][1]}. ` : "";
+    this.meaning.textContent = means + (signed
+      ? `A square’s background is the change of this number, ${marks} are where the head looks differently.`
+      : `A square’s background is this number, ${marks} are where the head looks.`);
     bar(this.tintBar, signed ? look.tables.difference.subarray(135, 376) : look.tables.tint);
     this.tintEnds[0].textContent = signed ? `−${peak.toFixed(2)}` : "0";
-    this.tintEnds[1].textContent = `${signed ? "+" : ""}${peak.toFixed(2)}${UNITS[name] ?? ""}`;
+    this.tintEnds[1].textContent = `${signed ? "+" : ""}${peak.toFixed(2)}${unitOf(name)}`;
   }
 
   /** The thumbnail under the pointer, else the chosen one. */
@@ -2292,7 +2372,7 @@ class View {
     const { name, value, signed } = overview.tints();
     const number = value(layer, head);
     const text = number === undefined ? "" : written(number, { exact: false, signed });
-    const told = text && `: ${text}${UNITS[name] ?? ""}`;
+    const told = text && `: ${text}${unitOf(name)}`;
     const off = session.isOff(layer, head) ? " · off" : "";
     this.caption.textContent = `${headName(layer, head, session.part)}${told}${off}`;
   }
@@ -2347,8 +2427,11 @@ class View {
         notes.push(`${rows.length} and ${others.length} tokens: compared at the first ${shared} positions.`);
       }
       const named = at.slice(0, 6).map((t) => `${t} (${readable(rows[t], 20)} | ${readable(others[t], 20)})`);
+      const same = session.a.reading.text === session.b.reading.text
+        ? "Both texts are the same: change a word in the second."
+        : "The tokens are the same there.";
       const more = at.length > 6 ? ` and ${at.length - 6} more` : "";
-      notes.push(at.length ? `Tokens differ at ${named.join(", ")}${more}.` : "The tokens are the same there.");
+      notes.push(at.length ? `Tokens differ at ${named.join(", ")}${more}.` : same);
     }
     this.note.textContent = notes.join(" ");
     this.note.hidden = notes.length === 0;
@@ -2442,10 +2525,10 @@ class View {
   spokenCell() {
     const { shown } = this.session;
     const { query, key } = this.inside(this.cursor);
-    const [reader, read] = [spoken(shown.queries[query]), spoken(shown.keys[key])];
-    if (shown.masked(query, key)) return `${reader} cannot read ${read}: masked`;
+    const [one, other] = [spoken(shown.queries[query]), spoken(shown.keys[key])];
+    if (shown.masked(query, key)) return `${one} cannot look at ${other}: masked`;
     const { numbers } = this.session.row(query);
-    return `${reader} reads ${read}: ${written(numbers[key], { exact: false, signed: shown.signed })}`;
+    return `${one} looks at ${other}: ${written(numbers[key], { exact: false, signed: shown.signed })}`;
   }
 
   // --- files ---
@@ -2453,7 +2536,9 @@ class View {
   fileName(kind) {
     const { layer, head, mode } = this.session.view;
     const what = layer < 0 ? "mean" : `layer${layer}-${head < 0 ? "mean" : `head${head}`}`;
-    return `attention-${what}${mode === "difference" ? "-difference" : ""}.${kind}`;
+    const { part, a } = this.session;
+    const named = partName(a.reading.parts, part).toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-");
+    return `attention${named.replace(/-$/, "")}-${what}${mode === "difference" ? "-difference" : ""}.${kind}`;
   }
 
   /** On white, whatever the page's colours are: it goes into documents. */
@@ -2589,8 +2674,11 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 .llmlab-attention-explorer .lm-left .lm-legend { margin: 4px 0 0; }
 .llmlab-attention-explorer .lm-ends canvas { border-radius: 2px; box-shadow: 0 0 0 1px var(--lm-line); }
 .llmlab-attention-explorer .lm-caption {
-  height: 1.4em; margin: 2px 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
+  min-height: 2.8em; margin: 2px 0; overflow-wrap: anywhere;
   font-size: 12px; font-variant-numeric: tabular-nums; width: 0; min-width: 100%;
+}
+.llmlab-attention-explorer .lm-meaning {
+  margin: 3px 0; overflow-wrap: anywhere; color: var(--lm-muted); font-size: 12px; width: 0; min-width: 100%;
 }
 .llmlab-attention-explorer :is(.lm-overview, .lm-heatmap, .lm-lines) {
   position: relative; flex: none; border-radius: 3px;
@@ -2603,13 +2691,14 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 .llmlab-attention-explorer .lm-save { margin-inline-start: auto; color: var(--lm-muted); }
 .llmlab-attention-explorer .lm-save button { color: var(--lm-ink); }
 .llmlab-attention-explorer .lm-numbers {
-  height: 1.4em; overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
+  min-height: 1.4em; overflow-wrap: anywhere;
   color: var(--lm-muted); font-size: 12px; font-variant-numeric: tabular-nums;
 }
 .llmlab-attention-explorer .lm-readout {
-  height: 3em; margin: 4px 0; overflow: hidden; contain: strict; white-space: pre-wrap; line-height: 1.5;
+  height: 4.8em; margin: 4px 0; overflow: auto; contain: strict; white-space: pre-wrap; line-height: 1.6;
   font-variant-numeric: tabular-nums;
 }
+.llmlab-attention-explorer .lm-pair { display: inline-block; white-space: nowrap; margin-inline-end: 6px; }
 .llmlab-attention-explorer .lm-token { font-family: var(--lm-code); white-space: pre; }
 .llmlab-attention-explorer .lm-readout .lm-token {
   padding: 0 3px; border-radius: 3px; background: var(--lm-shade);

@@ -335,6 +335,7 @@ class AttentionExplorer(anywidget.AnyWidget):
             head=view["head"],
             statistic=view["statistic"],
             scale=view["scale"],
+            several_parts=len(held.reading.parts) > 1,
             off=held.shown_off,
             other_text=other.shown_text if other else "",
             other=self._part(view["part"], other) if other else None,

@@ -207,6 +207,20 @@ def test_a_map_is_seen_on_every_tint(themes, dark):
         assert abs(lightness[0] - lightness[1]) > 38
 
 
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("signed", "share"), [(False, 0), (False, 1), (True, -1), (True, 1)])
+def test_a_thumbnail_shows_a_faint_weight(themes, dark, signed, share):
+    body = """
+        const colours = m.blended(m.colourTables(dark), { peak: 1, signed }, share);
+        return Array.from(colours, (colour) => m.rgb(colour));
+    """
+    lab = _lab(_linear(js(body, dark=dark, signed=signed, share=share)))
+    towards_ink = (lab[:, 0] - lab[0, 0]) * (1 if dark else -1)
+    assert towards_ink[26] > 6  # a weight of 0.1; two or three can just be told apart
+    assert towards_ink[255] > 3 * towards_ink[26]
+    assert np.diff(towards_ink).min() > -0.5
+
+
 # --- the wire ---
 
 
@@ -621,6 +635,8 @@ def test_an_svg_file_is_xml_that_shows_its_tokens_and_runs_nothing():
     assert not names & {"script", "img", "foreignObject", "a"}
     assert "<img" not in text
     texts = [node.text for node in root.iter() if node.tag.endswith("}text")]
+    for name in ("key: who is looked at →", "query:", "who looks ↓", "looks", "is looked at"):
+        assert texts.count(name) == 1, name
     for label in ("</script><img␣…", "␣a&b", '"q"', r"\x00\ud800\uffff", "]]>", "é漢"):
         assert texts.count(label) >= 4 - 2 * (label in tokens[:2]), label
     assert "masked" in texts
@@ -703,8 +719,11 @@ def test_numbers_are_written_as_well_as_they_are_known():
         m.written(0.34171), m.written(0.34171, { exact: false }), m.written(-0.2, { signed: true }),
         m.written(0.001, { exact: false, signed: true }),
         m.written(0.5, { exact: false, signed: true }),
+        ...[7.6e-5, 0.00099996, 0.001, 0.012345, 1, 0].map((value) => m.written(value)),
+        m.written(-7.6e-5, { signed: true }), m.written(0, { signed: true }),
         m.percent(0), m.percent(0.0001), m.percent(0.12345), m.percent(0.9999), m.percent(1)];"""
-    weights = ["0.3417", "0.34", "−0.2000", "0.00", "+0.50"]
+    weights = ["0.342", "0.34", "−0.200", "0.00", "+0.50"]
+    weights += ["7.60e-5", "1.00e-3", "0.00100", "0.0123", "1.00", "0", "−7.60e-5", "0"]
     assert js(body) == [*weights, "0 %", "<0.1 %", "12.3 %", ">99.9 %", "100 %"]
 
 
@@ -1067,7 +1086,7 @@ def test_without_a_kernel_the_picture_can_still_be_looked_at():
         const dead = session.status;
         session.close();
         const left = [...listeners.values()].flat().length + timers.size;
-        return [slow, dead.includes('kernel'), session.view.layer, left];
+        return [slow, dead.includes('run the cell again'), session.view.layer, left];
     """
     assert session(body) == ["computing…", True, 1, 0]
 
