@@ -2,10 +2,11 @@
 
 All in JupyterLab and a headless Chromium on this machine. Heads and layers change by arrow key, and
 the pointer crosses the map's cells, over random weights of SmolLM2's 30 layers of 9 heads at 20 and
-at 512. Counted is the time in which the browser's main thread is busy with it: from the event
-to the end of our script and of the page's style and layout, and from the start of the next frame to
-the message that follows its painting, but not the wait for that frame. A layer beyond 4 MB has to
-be fetched: both its thumbnail, drawn at once, and its own map, drawn when it has come, are counted.
+at 512, there also coloured per row. Counted is the time in which the browser's main thread is busy
+with it: from the event to the end of our script and of the page's style and layout, and from the
+start of the next frame to the message that follows its painting, but not the wait for that frame. A
+layer beyond 4 MB has to be fetched: both its thumbnail, drawn at once, and its own map, drawn when
+it has come, are counted.
 
 Keystrokes are typed on the real model, from the last event of a burst to the painted heads of all
 layers, less the 150 ms that the widget waits for more of it. The first paint counts from the
@@ -20,7 +21,8 @@ from measure import Row
 
 CHANGE_MS, HOVER_MS, KEYSTROKE_MS, FIRST_MS = 16, 8, 450, 500
 PAUSE_MS = 150  # of attention_explorer.js
-SIZES = (20, 512)
+# tokens, and how the explorer colours
+CASES = ((20, "fixed"), (512, "fixed"), (512, "row"))
 PAINTS = 20
 
 FAKE = """
@@ -41,6 +43,7 @@ def read(text, *, off=()):
     return SimpleNamespace(parts=[part], probabilities=None, vocabulary=None)
 
 explorer = AttentionExplorer(read, text="x " * {size})
+explorer.view = {{**explorer.view, "scale": "{scale}"}}
 explorer
 """
 REAL = """
@@ -90,20 +93,21 @@ STOPWATCH = """
 
 
 def rows() -> list[Row]:
-    """Measure once: 260 changes and 400 hovers at each size, 70 keystrokes, 20 first paints."""
-    found = {size: measure_drawing(size) for size in SIZES}
+    """Measure once: 260 changes and 400 hovers in each case, 70 keystrokes, 20 first paints."""
+    found = {case: measure_drawing(*case) for case in CASES}
     keystrokes, first = measure_keystrokes(), measure_first_paint()
     rows = []
     for what, limit, label in (
         ("head", CHANGE_MS, "another head or layer in AttentionExplorer"),
         ("hover", HOVER_MS, "a hover over its map or thumbnails"),
     ):
-        for size in SIZES:
-            rows.append(_row(f"{label}, {size} tokens", found[size][what], limit, digits=1))
-    fetched = np.percentile(found[max(SIZES)]["fetched"], 95)
+        for (size, scale), times in found.items():
+            where = f"{size} tokens" + (" coloured per row" if scale == "row" else "")
+            rows.append(_row(f"{label}, {where}", times[what], limit, digits=1))
+    fetched = np.percentile(found[512, "fixed"]["fetched"], 95)
     rows.append(
         Row(
-            what=f"from a key to a layer the kernel sends, {max(SIZES)} tokens, 95th percentile",
+            what="from a key to a layer the kernel sends, 512 tokens, 95th percentile",
             measured=f"{fetched:.0f} ms",
         )
     )
@@ -123,9 +127,9 @@ def _row(what: str, times: list[float], limit: float, *, digits: int = 0) -> Row
     )
 
 
-def measure_drawing(size: int) -> dict[str, list[float]]:
+def measure_drawing(size: int, scale: str) -> dict[str, list[float]]:
     """Milliseconds of work of every change of head or layer ("head") and every hover ("hover")."""
-    with lab_with(FAKE.format(size=size)) as lab:
+    with lab_with(FAKE.format(size=size, scale=scale)) as lab:
         widget = AttentionExplorerWidget(lab.page)
         widget.settled()
         widget.root.evaluate(STOPWATCH)
@@ -208,7 +212,7 @@ def measure_keystrokes() -> list[float]:
 
 def measure_first_paint() -> list[float]:
     """Milliseconds from running a cell that makes an explorer to its first picture."""
-    with lab_with(FAKE.format(size=20)) as lab:
+    with lab_with(FAKE.format(size=20, scale="fixed")) as lab:
         AttentionExplorerWidget(lab.page).settled()
         return lab.page.evaluate(
             """async (repeats) => {
