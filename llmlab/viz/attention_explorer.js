@@ -106,7 +106,7 @@ export function headName(layer, head, part) {
 
 /** Names the part after a head's name where there are several. */
 function partName(parts, part) {
-  return parts.length > 1 ? ` (${readable(part.name)})` : "";
+  return parts.length > 1 ? ` (${readable(part.name).replaceAll("␣", " ")})` : "";
 }
 
 /** A statistic's unit, and what it tells of a head. */

@@ -99,7 +99,7 @@ def draw(shown: Shown, form: str) -> bytes:
         top -= 0.25
         overview, bar = axes(7.9, 0.55, 9.7, top), axes(9.8, top - 4.0, 9.95, top)
         _draw_overview(figure, overview, bar, shown, values_LH)
-    part = f" ({readable(shown.part.name)})" if shown.several_parts else ""
+    part = f" ({_ending(shown.part.name)})" if shown.several_parts else ""
     title = f"{shown.name}{part}, on “{_ending(shown.text)}”"
     if shown.other is not None:
         title += f"\nless “{_ending(shown.other_text)}”"

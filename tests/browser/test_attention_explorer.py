@@ -65,7 +65,7 @@ def translate(text, *, off=()):
     source, target = text.split(" "), ["ein", "Satz"]
     return SimpleNamespace(parts=[part("encoder", source, source, rng, False),
                                   part("decoder", target, target, rng, True),
-                                  part("cross-attention", target, source, rng, False)])
+                                  part("cross attention", target, source, rng, False)])
 TEXT = "the animal did not cross the street"
 explorer = AttentionExplorer(read, text=TEXT)
 '''
@@ -123,7 +123,9 @@ def test_all_heads_are_there_at_once_and_change_while_you_type(notebook, widget)
     assert widget.pixels(widget.overview) != before[0]
     assert widget.pixels(widget.heatmap) != before[1]
     assert notebook.evaluate("explorer.text") == repr(f"{TEXT} today")
-    assert notebook.evaluate("len(explorer.a_bytes)") == str((6 * 4 + 6 + 1) * 64)
+    # maps, means and the mean of all, each with 8 largest weights of rows; and small pictures
+    sent = (6 * 4 + 6 + 1) * (64 + 8 * 4) + 6 * 4 * 64
+    assert notebook.evaluate("len(explorer.a_bytes)") == str(sent)
 
 
 def test_the_chosen_head_follows_mouse_keyboard_and_python(notebook, widget):
@@ -332,19 +334,19 @@ def test_a_text_beyond_4_megabytes_comes_a_layer_at_a_time(notebook, widget):
 def test_a_model_with_several_kinds_of_attention(notebook):
     widget = AttentionExplorerWidget(notebook.page, 2)
     assert widget.part.locator("option").all_inner_texts() == [
-        "encoder", "decoder", "cross-attention",
+        "encoder", "decoder", "cross attention",
     ]  # fmt: skip
-    widget.part.select_option("cross-attention")
+    widget.part.select_option("cross attention")
     notebook.wait_for_kernel("other.view['part'] == 2")
     exact = number(notebook, "other.weights(0, 0, part=2)[1, 2]")
     assert widget.exact(1, 2) == three_digits(exact)
     assert not widget.button("Switch off").is_visible()
-    assert widget.title.inner_text() == "Layer 0, head 0 (cross-attention)"
+    assert widget.title.inner_text() == "Layer 0, head 0 (cross attention)"
     with notebook.page.expect_download() as download:
         widget.button("SVG").click()
     assert download.value.suggested_filename == "attention-cross-attention-layer0-head0.svg"
     drawn = download.value.path().read_text(encoding="utf-8")
-    assert "<title>Layer 0, head 0 (cross-attention)</title>" in drawn
+    assert "<title>Layer 0, head 0 (cross attention)</title>" in drawn
     notebook.screenshot("attention_explorer_parts", widget.root)
 
 
