@@ -814,6 +814,12 @@ def test_the_picture_follows_the_view():
     assert explorer._repr_mimebundle_()[0]["image/png"] == pictures[4]
 
 
+def test_the_still_picture_names_the_part_where_there_are_several():
+    one, two = part(["a", "b"]), part(["a", "b"])
+    several = explorer_on(reading(one, two))._repr_mimebundle_()[0]["image/png"]
+    assert several != explorer_on(reading(one))._repr_mimebundle_()[0]["image/png"]
+
+
 def test_what_is_drawn_is_what_was_read():
     reader = FakeReader()
     explorer = AttentionExplorer(reader, text="one two three", compare="one two", layer=1, head=2)
