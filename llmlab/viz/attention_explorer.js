@@ -18,6 +18,7 @@ const ROUNDING = 1e-6; // differences of this size are the model's rounding
 const SHOWN_CHARACTERS = 60; // of one token
 const KEPT_LAYERS = 12; // of a text too long to be sent whole
 const KEPT_ROWS = 2000;
+const LOOKED_LINES = 160; // of one token: more would be one patch of colour
 
 // --- text -------------------------------------------------------------------------------------------
 
@@ -483,6 +484,21 @@ export class Shown {
     }
     return result;
   }
+}
+
+/** At most `most` of these lines, the strongest; of equally strong ones some, evenly spaced. */
+export function thinned(lines, most) {
+  if (lines.length <= most) return lines;
+  const levels = lines.map(({ strength }) => Math.round(255 * strength));
+  const least = [...levels].sort((a, b) => b - a)[most];
+  const tied = levels.filter((level) => level === least).length;
+  const room = most - levels.filter((level) => level > least).length;
+  let passed = 0;
+  return lines.filter((_, i) => {
+    if (levels[i] !== least) return levels[i] > least;
+    const before = Math.floor((passed++ * room) / tied);
+    return Math.floor((passed * room) / tied) > before;
+  });
 }
 
 /**
@@ -1845,7 +1861,7 @@ class Lines extends Picture {
     const lines = cells.map(({ value, ...cell }) => ({
       ...cell, strength: Math.min(1, Math.abs(value) * gains[cell.query]), below: value < 0,
     }));
-    this.strokeLines(pen, lines.filter((line) => line.strength > 0.01), true);
+    this.strokeLines(pen, thinned(lines.filter((line) => line.strength > 0.01), LOOKED_LINES), true);
     if (query !== null && key !== null && lines[key]) {
       // The one that is pointed at, in the colour of what is pointed at everywhere.
       pen.strokeStyle = look.accent;

@@ -532,6 +532,21 @@ def test_of_equally_strong_lines_some_are_drawn_evenly_spaced(size):
     assert true_ == 1
 
 
+@settings(max_examples=15)
+@given(st.lists(st.sampled_from([0.1, 0.5, 1]), max_size=30), st.integers(1, 12))
+def test_of_the_lines_of_one_token_the_strongest_stay_in_order(strengths, most):
+    body = "return m.thinned(strengths.map((strength, key) => ({ strength, key })), most);"
+    found = js(body, strengths=strengths, most=most)
+    assert [line["strength"] for line in found] == [strengths[line["key"]] for line in found]
+    kept = sorted((line["strength"] for line in found), reverse=True)
+    assert kept == sorted(strengths, reverse=True)[:most]
+    keys = [line["key"] for line in found]
+    assert keys == sorted(set(keys))
+    if len(set(strengths)) == 1:
+        apart = np.diff(keys)
+        assert not len(apart) or apart.max() - apart.min() <= 1
+
+
 def test_few_lines_are_drawn_in_full():
     body = "return m.paleness([{ strength: 1 }, { strength: 0.5 }], 'row', 400);"
     assert js(body) == 1
