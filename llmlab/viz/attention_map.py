@@ -15,7 +15,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 from matplotlib.textpath import text_to_path
 
-from llmlab.viz.arrays import plain
+from llmlab.viz.arrays import plain, strings
 from llmlab.viz.next_token import readable
 
 _MOST_TOKENS = 200
@@ -134,12 +134,7 @@ def _panels(weights) -> tuple[dict[str, np.ndarray], bool]:
 
 
 def _labels(tokens: Sequence[str], name: str, count: int, what: str) -> list[str]:
-    if isinstance(tokens, str):
-        raise TypeError(f"{name}={tokens!r} is one text; give the list of its tokens")
-    tokens = list(tokens)
-    for i, token in enumerate(tokens):
-        if not isinstance(token, str):
-            raise TypeError(f"{name}[{i}]={token!r} is not a string; give tokens as people read")
+    tokens = strings(tokens, name)
     if len(tokens) != count:
         hint = "; queries and keys differ, so give keys=" if name == "keys" else ""
         raise ValueError(

@@ -19,7 +19,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from llmlab.viz.arrays import plain
+from llmlab.viz.arrays import plain, strings
 from llmlab.viz.next_token import readable
 
 _MOST_TOKENS, _MOST_NUMBERS = 40, 64
@@ -195,12 +195,7 @@ def _checked(q, k, v) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _checked_names(tokens: Sequence[str], name: str, count: int, what: str) -> list[str]:
-    if isinstance(tokens, str):
-        raise TypeError(f"{name}={tokens!r} is one text; give the list of its tokens")
-    tokens = list(tokens)
-    for i, token in enumerate(tokens):
-        if not isinstance(token, str):
-            raise TypeError(f"{name}[{i}]={token!r} is not a string; give tokens as people read")
+    tokens = strings(tokens, name)
     if len(tokens) != count:
         hint = " (with keys= if they are not the queries)" if name == "keys" else ""
         raise ValueError(f"{len(tokens)} {name} for {count} {what}; give one for each{hint}")
