@@ -7,6 +7,7 @@ G query heads that share keys
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -96,6 +97,13 @@ class KVCache:
         """Count `n_new` positions as read, after all layers have been extended."""
         self.length += n_new
 
+    def select(self, rows_B: Tensor) -> None:
+        """Go on with these texts, in this order; one may be taken several times."""
+        self._layers = [
+            stored and tuple(tensor.index_select(0, rows_B) for tensor in stored)
+            for stored in self._layers
+        ]
+
     def truncate(self, length: int) -> None:
         """Forget every position from `length` on."""
         if not 0 <= length <= self.length:
@@ -103,6 +111,29 @@ class KVCache:
                 f"length={length} is not in the cache; use a number from 0 to {self.length}"
             )
         self.length = length
+
+
+class MemoryCache:
+    """Keys and values of a memory, which stays as it is: each layer computes them once."""
+
+    def __init__(self, n_layers: int):
+        self.length = 0
+        self._layers: list[tuple[Tensor, Tensor] | None] = [None] * n_layers
+
+    def once(
+        self, layer: int, compute: Callable[[], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Give the keys and values of a layer, computed when they are first asked for."""
+        if self._layers[layer] is None:
+            self._layers[layer] = compute()
+        return self._layers[layer]
+
+    def select(self, rows_B: Tensor) -> None:
+        """Go on with these texts, in this order; one may be taken several times."""
+        self._layers = [
+            stored and tuple(tensor.index_select(0, rows_B) for tensor in stored)
+            for stored in self._layers
+        ]
 
 
 class Observer(Protocol):
@@ -171,11 +202,13 @@ class Attention(nn.Module):
         """
         source_BSC = x_BTC if memory_BSC is None else memory_BSC
         q_BHTD = self._split(self.query(x_BTC), self.n_heads)
-        k_BHSD = self._split(self.key(source_BSC), self.n_kv_heads)
-        v_BHSD = self._split(self.value(source_BSC), self.n_kv_heads)
+        if isinstance(cache, MemoryCache):
+            k_BHSD, v_BHSD = cache.once(layer, lambda: self._keys_values(source_BSC))
+        else:
+            k_BHSD, v_BHSD = self._keys_values(source_BSC)
         if rotary is not None:
             q_BHTD, k_BHSD = ops.rotate(q_BHTD, *rotary), ops.rotate(k_BHSD, *rotary)
-        if cache is not None:
+        if isinstance(cache, KVCache):
             k_BHSD, v_BHSD = cache.extend(layer, k_BHSD, v_BHSD)
         for observe in self.observers:
             observe(self, q_BHTD, k_BHSD, v_BHSD, mask_BTS=mask_BTS, cache=cache)
@@ -212,6 +245,10 @@ class Attention(nn.Module):
             )
         return mixed_BHTD
 
+    def _keys_values(self, source_BSC: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = self.key(source_BSC), self.value(source_BSC)
+        return self._split(keys, self.n_kv_heads), self._split(values, self.n_kv_heads)
+
     def _split(self, x_BTC: Tensor, n_heads: int) -> Tensor:
         """Cut the width into heads: (B, T, H * D) to (B, H, T, D)."""
         return x_BTC.unflatten(-1, (n_heads, self.head_width)).transpose(1, 2)
@@ -239,6 +276,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, hidden: int, *, activation: str, bias: bool):
         super().__init__()
+        self.activation = activation
         self.up = Linear(width, hidden, bias=bias)
         self.gate = Linear(width, hidden, bias=bias) if activation == "swiglu" else None
         self.down = Linear(hidden, width, bias=bias)
@@ -247,6 +285,8 @@ class FeedForward(nn.Module):
         """Widen, bend, narrow; the shape stays."""
         if self.gate is not None:
             return self.down(F.silu(self.gate(x_BTC)) * self.up(x_BTC))
+        if self.activation == "relu2":
+            return self.down(F.relu(self.up(x_BTC)).square())
         return self.down(F.gelu(self.up(x_BTC), approximate="tanh"))
 
 
@@ -257,14 +297,68 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, attention: Attention, feed_forward: FeedForward, norms: tuple[nn.Module, nn.Module]
+        self,
+        attention: Attention,
+        feed_forward: FeedForward,
+        norms: tuple[nn.Module, nn.Module],
+        dropout: float = 0.0,
     ):
         super().__init__()
         self.attention_norm, self.feed_forward_norm = norms
         self.attention = attention
         self.feed_forward = feed_forward
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTC: Tensor, **attention_options) -> Tensor:
         """Pass the residual stream on; `attention_options` go to `Attention.forward`."""
-        x_BTC = x_BTC + self.attention(self.attention_norm(x_BTC), **attention_options)
-        return x_BTC + self.feed_forward(self.feed_forward_norm(x_BTC))
+        mixed_BTC = self.attention(self.attention_norm(x_BTC), **attention_options)
+        x_BTC = x_BTC + self.dropout(mixed_BTC)
+        return x_BTC + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTC)))
+
+
+class CrossBlock(nn.Module):
+    """One layer of a decoder: self-attention, cross-attention to a memory, feed-forward.
+
+    Source: Vaswani et al. 2017, section 3.1, with the norms in front ("pre-norm").
+    """
+
+    def __init__(
+        self,
+        attention: Attention,
+        cross_attention: Attention,
+        feed_forward: FeedForward,
+        norms: tuple[nn.Module, nn.Module, nn.Module],
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.attention_norm, self.cross_attention_norm, self.feed_forward_norm = norms
+        self.attention = attention
+        self.cross_attention = cross_attention
+        self.feed_forward = feed_forward
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x_BTC: Tensor,
+        *,
+        memory_BSC: Tensor,
+        memory_mask_BTS: Tensor | None = None,
+        rotary: Rotary | None = None,
+        cache: DecoderCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """Pass the residual stream on; `memory_mask_BTS` is True for real tokens of the memory."""
+        own, source = (None, None) if cache is None else (cache.target, cache.source)
+        mixed_BTC = self.attention(
+            self.attention_norm(x_BTC), rotary=rotary, cache=own, layer=layer
+        )
+        x_BTC = x_BTC + self.dropout(mixed_BTC)
+        asked_BTC = self.cross_attention(
+            self.cross_attention_norm(x_BTC),
+            memory_BSC=memory_BSC,
+            mask_BTS=memory_mask_BTS,
+            cache=source,
+            layer=layer,
+        )
+        x_BTC = x_BTC + self.dropout(asked_BTC)
+        return x_BTC + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTC)))

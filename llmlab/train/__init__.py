@@ -1,0 +1,1 @@
+"""Training: batches, losses, schedules, optimisers, the loop, and checkpoints."""
