@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "viz": set(),
     "text": {"data"},
     "model": {"data", "device", "text"},
+    "train": {"data", "device", "text", "model"},
     "inference": {"data", "device", "text", "model"},
     "exercises": {"data", "text", "model", "inference"},
     "doctor": {"data", "device", "text", "model", "inference"},
@@ -92,7 +93,7 @@ def test_importing_loads_nothing_heavy(module):
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("part", ["text", "model", "inference", "exercises", "viz"])
+@pytest.mark.parametrize("part", ["text", "model", "train", "inference", "exercises", "viz"])
 def test_what_a_part_promises_it_has(part):
     module = __import__(f"llmlab.{part}", fromlist=["__all__"])
     for name in module.__all__:
