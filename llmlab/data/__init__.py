@@ -10,6 +10,8 @@
     wikitext(split)       articles of Wikipedia, one string
     sentence_pairs(lang)  English with Spanish, German or French
     number_pairs(lang)    0 to 9,999 in English and German, Spanish or French words
+    hold_out(pairs, n)    pairs to learn from, and those of n English texts to test on
+    references(pairs)     all translations of each English text
     sms_spam()            text messages labelled ham or spam
     glove(words)          word vectors, most frequent words first
 
@@ -21,7 +23,14 @@ Importing this loads neither torch nor numpy.
 from llmlab.data.cache import FetchError, cache_dir
 from llmlab.data.corpora import Message, glove, sms_spam, wikitext
 from llmlab.data.fetching import fetch
-from llmlab.data.pairs import Pair, SentencePairs, number_pairs, sentence_pairs
+from llmlab.data.pairs import (
+    Pair,
+    SentencePairs,
+    hold_out,
+    number_pairs,
+    references,
+    sentence_pairs,
+)
 from llmlab.data.plays import shakespeare
 from llmlab.data.sources import catalog
 
@@ -34,7 +43,9 @@ __all__ = [
     "catalog",
     "fetch",
     "glove",
+    "hold_out",
     "number_pairs",
+    "references",
     "sentence_pairs",
     "shakespeare",
     "sms_spam",

@@ -1,13 +1,15 @@
 """Pairs to translate: sentences from the catalog, numbers written out by num2words."""
 
 import gzip
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from llmlab.data.members import read_member
 from llmlab.data.sources import catalog
 
-__all__ = ["Pair", "SentencePairs", "number_pairs", "sentence_pairs"]
+__all__ = ["Pair", "SentencePairs", "hold_out", "number_pairs", "references", "sentence_pairs"]
 
 LANGUAGES = {"es": "Spanish", "de": "German", "fr": "French"}
 MULTI30K_PARTS = {"train": "train", "val": "val", "test": "test_2016_flickr"}
@@ -125,3 +127,57 @@ def number_pairs(
     from num2words import num2words
 
     return [(num2words(n, lang="en"), num2words(n, lang=language)) for n in range(limit)]
+
+
+def hold_out(pairs: Sequence[tuple], n: int, *, seed: int = 0) -> tuple[Sequence, Sequence]:
+    """Split pairs into those to learn from and those of `n` English texts to be tested on.
+
+    All pairs of one English text go the same way, and so do texts that differ only in capitals,
+    spaces and punctuation, so that nothing that is tested has been learned from. Which texts are
+    held out depends on themselves and `seed` alone, not on their order. Both parts keep the order,
+    and for `SentencePairs` their kind. Raises `ValueError` when `n` is not from 1 to the number
+    of different texts less one.
+
+    >>> hold_out([("Hi.", "Hallo."), ("Two.", "Zwei."), ("hi", "hallo")], 1)
+    ([('Two.', 'Zwei.')], [('Hi.', 'Hallo.'), ('hi', 'hallo')])
+    """
+    keys = [_same(pair[0]) for pair in pairs]
+    texts = set(keys)
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n < len(texts):
+        raise ValueError(
+            f"{n=} texts cannot be held out of {len(texts):,} different ones; "
+            "use a whole number of at least 1 that leaves some to learn from"
+        )
+
+    def lot(text: str) -> bytes:
+        return hashlib.sha256(f"{seed} {text}".encode()).digest()
+
+    held = set(sorted(texts, key=lot)[:n])
+    learned = _like(pairs, [pair for pair, key in zip(pairs, keys, strict=True) if key not in held])
+    tested = _like(pairs, [pair for pair, key in zip(pairs, keys, strict=True) if key in held])
+    return learned, tested
+
+
+def references(pairs: Iterable[tuple]) -> dict[str, list[str]]:
+    """List the translations of each English text, both in the order of the pairs.
+
+    >>> references([("Hi.", "Hola."), ("Go.", "Ve."), ("Hi.", "Buenas.")])
+    {'Hi.': ['Hola.', 'Buenas.'], 'Go.': ['Ve.']}
+    """
+    translations: dict[str, list[str]] = {}
+    for source, target, *_ in pairs:
+        known = translations.setdefault(source, [])
+        if target not in known:
+            known.append(target)
+    return translations
+
+
+def _same(text: str) -> str:
+    """What is left of a text without capitals, spaces and punctuation; if nothing, all of it."""
+    return re.sub(r"[\W_]+", "", text).casefold() or text
+
+
+def _like(pairs: Sequence[tuple], chosen: list[tuple]) -> Sequence[tuple]:
+    if isinstance(pairs, SentencePairs):
+        return SentencePairs(chosen, language=pairs.language, licence=pairs.licence)
+    return chosen

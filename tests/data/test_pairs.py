@@ -1,8 +1,19 @@
+import doctest
 import gzip
+import importlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from llmlab.data import Pair, SentencePairs, number_pairs, sentence_pairs
+from llmlab.data import (
+    Pair,
+    SentencePairs,
+    hold_out,
+    number_pairs,
+    references,
+    sentence_pairs,
+)
 
 from .toys import use, web_entry
 
@@ -117,3 +128,63 @@ def test_number_pairs_refuse_nonsense():
     for limit in (0, 1.5, True, 1_000_001):
         with pytest.raises(ValueError, match="must be a whole number from 1 to 1000000"):
             number_pairs(limit=limit)
+
+
+def bare(text):
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def test_nothing_that_is_tested_was_learned_from(spanish):
+    short = spanish[:20_000]
+    learned, tested = hold_out(short, 500)
+    assert {type(learned), type(tested)} == {SentencePairs}
+    assert (tested.language, tested.licence) == ("es", short.licence)
+    assert sorted([*learned, *tested]) == sorted(short)
+    sides = [{bare(pair.source) for pair in side} for side in (learned, tested)]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == 500
+    assert any(len(texts) > 1 for texts in references(tested).values())
+    places = {pair: place for place, pair in enumerate(short)}
+    for side in (learned, tested):
+        assert [places[pair] for pair in side] == sorted(places[pair] for pair in side)
+
+
+def test_what_is_held_out_depends_on_the_texts_and_the_seed_only():
+    pairs = number_pairs(limit=300)
+    _, tested = hold_out(pairs, 40)
+    assert sorted(hold_out(pairs[::-1], 40)[1]) == sorted(tested)
+    assert set(tested) < set(hold_out(pairs, 80)[1])
+    assert hold_out(pairs, 40, seed=1)[1] != tested
+    english = [source for source, _ in tested[:3]]
+    assert english == ["two", "seven", "nine"]  # on every machine
+
+
+@given(st.lists(st.sampled_from(["Hi", "hi!", "Go.", "?", "!", "¿", "a_b", "ab"]), min_size=2))
+def test_texts_that_differ_in_signs_only_stay_together(texts):
+    pairs = [(text, str(place)) for place, text in enumerate(texts)]
+    kinds = {bare(text) or text for text in texts}
+    for n in (0, len(kinds), True, 1.0):
+        with pytest.raises(ValueError, match="texts cannot be held out of"):
+            hold_out(pairs, n)
+    for n in range(1, len(kinds)):
+        learned, tested = hold_out(pairs, n)
+        assert sorted(learned + tested) == sorted(pairs)
+        assert len({bare(text) or text for text, _ in tested}) == n
+        assert not {bare(t) or t for t, _ in learned} & {bare(t) or t for t, _ in tested}
+
+
+def test_references_are_all_translations_once():
+    pairs = [
+        ("Hi.", "Hola.", "x"),
+        ("Go.", "Ve.", "x"),
+        ("Hi.", "Buenas.", "x"),
+        ("Hi.", "Hola.", "y"),
+    ]
+    assert references(pairs) == {"Hi.": ["Hola.", "Buenas."], "Go.": ["Ve."]}
+    assert references([]) == {}
+
+
+def test_examples():
+    result = doctest.testmod(importlib.import_module("llmlab.data.pairs"))
+    assert result.attempted >= 2
+    assert result.failed == 0
