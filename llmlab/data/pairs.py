@@ -138,7 +138,7 @@ def hold_out(pairs: Sequence[tuple], n: int, *, seed: int = 0) -> tuple[Sequence
     and for `SentencePairs` their kind. Raises `ValueError` when `n` is not from 1 to the number
     of different texts less one.
 
-    >>> hold_out([("Hi.", "Hallo."), ("Two.", "Zwei."), ("hi", "hallo")], 1)
+    >>> hold_out([("Hi.", "Hallo."), ("Two.", "Zwei."), ("hi", "hallo")], 1, seed=2)
     ([('Two.', 'Zwei.')], [('Hi.', 'Hallo.'), ('hi', 'hallo')])
     """
     keys = [_same(pair[0]) for pair in pairs]
