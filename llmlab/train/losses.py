@@ -1,0 +1,236 @@
+"""Losses: how surprised a model is by the tokens that really come next, in nats.
+
+B batch, T position, N positions with a target, C width, V vocabulary
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from llmlab.model.gpt import GPT
+from llmlab.model.translator import Translator
+from llmlab.train.batches import IGNORE, Batch
+
+Reduction = Literal["mean", "sum"]
+
+_CHUNK = 1024
+_LARGE_VOCABULARY = 16_000
+
+
+def cross_entropy(
+    logits_BTV: Tensor,
+    targets_BT: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Take the mean (or sum) of -log p(target) over all positions with a target.
+
+    Positions whose target is `IGNORE` count for nothing. With `label_smoothing` e the right
+    token is asked for 1 - e + e / V of the probability and every other for e / V, so that the
+    model need not become ever more certain (Szegedy et al. 2016, section 7). Computed in float32
+    at least. Raises ``ValueError`` for targets that do not fit, and for a mean over no targets.
+    """
+    _check(logits_BTV, targets_BT, logits_BTV.shape[-1], label_smoothing, reduction)
+    logits_NV, targets_N = logits_BTV.flatten(0, -2), targets_BT.flatten()
+    if logits_NV.dtype in (torch.float16, torch.bfloat16):
+        logits_NV = logits_NV.float()
+    total = F.cross_entropy(
+        logits_NV,
+        targets_N,
+        ignore_index=IGNORE,
+        label_smoothing=label_smoothing,
+        reduction="sum",
+    )
+    return _reduced(total, targets_N, reduction)
+
+
+def head_cross_entropy(
+    hidden_BTC: Tensor,
+    weight_VC: Tensor,
+    targets_BT: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+    chunk: int = _CHUNK,
+) -> Tensor:
+    """Compute `cross_entropy` of ``hidden_BTC @ weight_VC.T`` without ever holding all logits.
+
+    The logits of `chunk` positions at a time are computed, turned into a loss and into its
+    gradients, and forgotten; positions without a target are left out. The result is that of the
+    plain form up to rounding. Under autocast the matrix products run in its number format.
+    It can be differentiated once. Raises ``ValueError`` as `cross_entropy` does.
+    """
+    _check(hidden_BTC, targets_BT, weight_VC.shape[0], label_smoothing, reduction)
+    if weight_VC.dim() != 2 or weight_VC.shape[1] != hidden_BTC.shape[-1]:
+        raise ValueError(
+            f"weights of shape {tuple(weight_VC.shape)} do not fit vectors of width "
+            f"{hidden_BTC.shape[-1]}; give one row of that width for each token"
+        )
+    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+        raise ValueError(f"chunk={chunk!r} must be a whole number of at least 1")
+    hidden_NC, targets_N = _selected(hidden_BTC, targets_BT)
+    total = _ChunkedCrossEntropy.apply(
+        hidden_NC, weight_VC, targets_N, label_smoothing, chunk, torch.is_grad_enabled()
+    )
+    return _reduced(total, targets_N, reduction)
+
+
+@dataclass(frozen=True)
+class NextTokenLoss:
+    """The loss of a model on a batch: the sum of `cross_entropy` over the batch's targets.
+
+    Call it as ``loss(model, batch)``. For a model with `hidden_states` and `head`, such as GPT
+    and Translator, the head runs only where there is a target, and for a large vocabulary piece
+    by piece (`head_cross_entropy`); any other model is called as ``model(*batch.inputs)``.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        _check_smoothing(self.label_smoothing)
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Give the loss as a sum in nats, to be divided by ``batch.n_targets``."""
+        options = {"label_smoothing": self.label_smoothing, "reduction": "sum"}
+        if not (hasattr(model, "hidden_states") and hasattr(model, "head")):
+            return cross_entropy(model(*batch.inputs), batch.targets_BT, **options)
+        hidden_BTC = model.hidden_states(*batch.inputs)
+        weight_VC = _head_weight(model)
+        if weight_VC is not None and weight_VC.shape[0] >= _LARGE_VOCABULARY:
+            return head_cross_entropy(hidden_BTC, weight_VC, batch.targets_BT, **options)
+        _check_targets(hidden_BTC, batch.targets_BT)
+        hidden_NC, targets_N = _selected(hidden_BTC, batch.targets_BT)
+        return cross_entropy(model.head(hidden_NC), targets_N, **options)
+
+
+def _head_weight(model: nn.Module) -> Tensor | None:
+    """Give the output matrix of a model whose head is nothing but a product with it."""
+    if not isinstance(model, GPT | Translator) or type(model).head not in (
+        GPT.head,
+        Translator.head,
+    ):
+        return None
+    return model.token_embedding.weight if model.config.tied else model.output.weight
+
+
+def _selected(hidden_BTC: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Keep the positions with a target, in one row."""
+    hidden_NC, targets_N = hidden_BTC.flatten(0, -2), targets_BT.flatten()
+    kept_N = (targets_N != IGNORE).nonzero().squeeze(1)
+    if len(kept_N) == len(targets_N):
+        return hidden_NC, targets_N
+    return hidden_NC.index_select(0, kept_N), targets_N.index_select(0, kept_N)
+
+
+def _reduced(total: Tensor, targets_N: Tensor, reduction: Reduction) -> Tensor:
+    if reduction == "sum":
+        return total
+    n_targets = int((targets_N != IGNORE).sum())
+    if n_targets == 0:
+        raise ValueError(
+            f"every target is IGNORE ({IGNORE}), so there is no mean; "
+            "give at least one target, or use reduction='sum'"
+        )
+    return total / n_targets
+
+
+def _check(
+    scores: Tensor, targets_BT: Tensor, vocab_size: int, label_smoothing: float, reduction: str
+) -> None:
+    _check_smoothing(label_smoothing)
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction={reduction!r} is unknown; use 'mean' or 'sum'")
+    _check_targets(scores, targets_BT)
+    if targets_BT.device.type != "cpu" or targets_BT.numel() == 0:
+        return  # on a GPU, looking at the targets would cost time
+    low, high = targets_BT.aminmax()
+    if int(high) >= vocab_size or (
+        int(low) < 0 and bool(((targets_BT < 0) & (targets_BT != IGNORE)).any())
+    ):
+        wrong = int(high) if int(high) >= vocab_size else int(low)
+        raise ValueError(
+            f"target {wrong} is outside the vocabulary of {vocab_size:,}; targets go from 0 to "
+            f"{vocab_size - 1:,}, or are IGNORE ({IGNORE}) where nothing is learned"
+        )
+
+
+def _check_smoothing(label_smoothing: float) -> None:
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(
+            f"label_smoothing={label_smoothing!r} is no share from 0 up to, but not, 1; try 0.1"
+        )
+
+
+def _check_targets(scores: Tensor, targets_BT: Tensor) -> None:
+    if targets_BT.dtype != torch.int64 or scores.shape[:-1] != targets_BT.shape:
+        raise ValueError(
+            f"targets of shape {tuple(targets_BT.shape)} and type {targets_BT.dtype} do not fit "
+            f"the model's {tuple(scores.shape)}; give an int64 for each of its "
+            f"{tuple(scores.shape[:-1])} positions"
+        )
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """The summed loss of N positions, whose gradients are computed along with it.
+
+    As the loss is one number, its gradients are known in the forward pass, and the backward pass
+    only multiplies them: the logits need not be kept or computed twice.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden_NC, weight_VC, targets_N, label_smoothing, chunk, differentiate):
+        device = hidden_NC.device.type
+        dtype = hidden_NC.dtype
+        if torch.is_autocast_enabled(device) and dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(device)
+        wants = [differentiate and wanted for wanted in ctx.needs_input_grad[:2]]
+        exact = torch.float64 if dtype == torch.float64 else torch.float32
+        total = hidden_NC.new_zeros((), dtype=exact)
+        hidden_grad_NC = torch.empty_like(hidden_NC) if wants[0] else None
+        weight_grad_VC = weight_VC.new_zeros(weight_VC.shape, dtype=exact) if wants[1] else None
+        with torch.autocast(device, enabled=False):
+            matrix_VC = weight_VC.to(dtype)
+            for rows in range(0, len(targets_N), chunk):
+                part = slice(rows, rows + chunk)
+                x_NC, target_N1 = hidden_NC[part].to(dtype), targets_N[part].unsqueeze(1)
+                log_p_NV = F.log_softmax((x_NC @ matrix_VC.T).to(exact), dim=-1)
+                total -= (1 - label_smoothing) * log_p_NV.gather(1, target_N1).sum()
+                if label_smoothing:
+                    total -= label_smoothing * log_p_NV.mean(dim=-1).sum()
+                if not any(wants):
+                    continue
+                # d loss / d logits = p - what is asked for
+                error_NV = log_p_NV.exp_()
+                if label_smoothing:
+                    error_NV -= label_smoothing / error_NV.shape[1]
+                error_NV.scatter_add_(
+                    1, target_N1, error_NV.new_full(target_N1.shape, label_smoothing - 1)
+                )
+                error_NV = error_NV.to(dtype)
+                if wants[0]:
+                    hidden_grad_NC[part] = error_NV @ matrix_VC
+                if not wants[1]:
+                    continue
+                if dtype == exact:
+                    weight_grad_VC.addmm_(error_NV.T, x_NC)
+                else:
+                    weight_grad_VC += error_NV.T @ x_NC
+        if wants[1]:
+            weight_grad_VC = weight_grad_VC.to(weight_VC.dtype)
+        ctx.save_for_backward(hidden_grad_NC, weight_grad_VC)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        grads = [
+            None if stored is None else stored * grad.to(stored.dtype)
+            for stored in ctx.saved_tensors
+        ]
+        return *grads, None, None, None, None
