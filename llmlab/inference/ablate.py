@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from llmlab.inference.parts import Part, add_observer, attention_parts, named_part, remove_observer
-from llmlab.model.layers import Attention, KVCache
+from llmlab.model.caches import LayerCache
+from llmlab.model.layers import Attention
 
 Reference = Tensor | Iterable | Mapping
 
@@ -163,7 +164,8 @@ class _Switch:
         v_BHSD: Tensor,
         *,
         mask_BTS: Tensor | None,
-        cache: KVCache | None,
+        cache: LayerCache | None,
+        crossing: bool,
     ) -> None:
         if self._thread != threading.get_ident():
             return
@@ -173,7 +175,8 @@ class _Switch:
                 "in a KV cache; give how='mean' a reference, over=ids, run without a cache, or "
                 "use how='zero'"
             )
-        self._real_BT = None if mask_BTS is None else _real_positions(mask_BTS)
+        masked = mask_BTS is not None and not crossing  # a memory's mask is not the queries'
+        self._real_BT = _real_positions(mask_BTS) if masked else None
 
     def _replace(self, out: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor] | None:
         if self._thread != threading.get_ident():
@@ -221,7 +224,7 @@ def _real_positions(mask_BTS: Tensor) -> Tensor | None:
     """Tell the texts' positions from padding, at which no other position may look."""
     n_queries, n_keys = mask_BTS.shape[1:]
     if n_queries != n_keys or n_keys == 1:
-        return None  # a mask over something else than the queries' own text says nothing of them
+        return None  # a mask over earlier positions too, out of a cache, says nothing of padding
     itself_TS = torch.eye(n_keys, dtype=torch.bool, device=mask_BTS.device)
     return (mask_BTS & ~itself_TS).any(dim=1)
 

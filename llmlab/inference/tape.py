@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from llmlab.inference.parts import Part, add_observer, remove_observer
 from llmlab.model import ops
-from llmlab.model.layers import Attention, KVCache
+from llmlab.model.caches import LayerCache
+from llmlab.model.layers import Attention
 
 KINDS = ("weights", "queries", "keys", "values", "residual")
 
@@ -71,7 +72,8 @@ class Tape:
         v_BHSD: Tensor,
         *,
         mask_BTS: Tensor | None,
-        cache: KVCache | None,
+        cache: LayerCache | None,
+        crossing: bool,
     ) -> None:
         number = self._numbers.get(attention)
         if self._thread != threading.get_ident() or number is None:
@@ -90,9 +92,7 @@ class Tape:
         entering = self._entering.pop(self.part.blocks[number], None)
         if _is_stream(entering):
             kept["residual"] = entering
-        start = 0 if cache is None else cache.length
-        memory = None if cache is None else weakref.ref(cache)
-        self._run = _Run(start, q_BHTD.shape[2], memory)
+        self._run = _Run.of(q_BHTD.shape[2], cache, grows=not crossing)
         kept = {kind: tensor for kind, tensor in kept.items() if kind in self.kinds}
         self._pieces[number].add(self._run, kept)
         self._ran.add(number)
@@ -195,17 +195,31 @@ def _weights(
 
 
 class _Run(NamedTuple):
-    """Which positions a layer is given; with a cache, it has those before them already."""
+    """Which positions a layer is given; with a cache, it has those before them already.
+
+    `grows` says that every position adds a key and a value, as in self-attention; those of
+    cross-attention are all there from the start. `n_selections` counts how often the cache's rows
+    were put in another order.
+    """
 
     start: int
     length: int
-    cache: weakref.ref[KVCache] | None
+    grows: bool
+    cache: weakref.ref[LayerCache] | None
+    n_selections: int
+
+    @classmethod
+    def of(cls, n_new: int, cache: LayerCache | None, *, grows: bool) -> _Run:
+        if cache is None:
+            return cls(0, n_new, grows, None, 0)
+        return cls(cache.length, n_new, grows, weakref.ref(cache), len(cache.selections))
 
 
 class _Pieces:
     """What one layer computed for a text that it may have been given bit by bit, with a cache.
 
-    The keys and values of the first piece are all there were by then, of the others the new ones.
+    The keys and values of the first piece are all there were by then, of the others the new ones;
+    those of a memory stand in the first piece only.
     """
 
     def __init__(self):
@@ -218,12 +232,30 @@ class _Pieces:
 
     def add(self, run: _Run, kept: dict[str, Tensor]) -> None:
         """Add what was computed for new positions, or begin anew if they continue nothing."""
+        self._follow(run)
         self._cut(run)
         if self._pieces:
             new = [kind for kind in kept if kind in ("keys", "values")]
-            kept = kept | {kind: kept[kind][:, :, run.start :] for kind in new}
+            kept = kept | {
+                kind: kept[kind][:, :, run.start if run.grows else kept[kind].shape[2] :]
+                for kind in new
+            }
         # the cache will write over its tensors, and a function of the learner's may do so too
         self._pieces.append((run, {kind: x.detach().clone() for kind, x in kept.items()}))
+
+    def _follow(self, new: _Run) -> None:
+        """Put the texts in the order that the cache's were put in since the last run."""
+        if not self._pieces or new.cache is None or new.cache != self._pieces[-1][0].cache:
+            return
+        before = self._pieces[-1][0].n_selections
+        for rows_B in new.cache().selections[before : new.n_selections]:
+            self._pieces = [
+                (
+                    run._replace(n_selections=new.n_selections),
+                    {kind: x.index_select(0, rows_B) for kind, x in kept.items()},
+                )
+                for run, kept in self._pieces
+            ]
 
     def _cut(self, new: _Run) -> None:
         """Drop what `new` does not continue; a cache may have been cut since the last run."""
@@ -238,9 +270,11 @@ class _Pieces:
             length = new.start - run.start
             if length < run.length:
                 n_keys = length if len(self._pieces) > 1 else new.start
-                size = {"residual": length, "keys": n_keys, "values": n_keys}
+                size = {"keys": n_keys, "values": n_keys}
                 kept = {
                     kind: x.narrow(1 if kind == "residual" else 2, 0, size.get(kind, length))
+                    if run.grows or kind not in size
+                    else x
                     for kind, x in kept.items()
                 }
                 self._pieces[-1] = run._replace(length=length), kept

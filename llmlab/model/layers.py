@@ -1,4 +1,4 @@
-"""The parts every model here is made of: attention, feed-forward, norms, blocks, the cache.
+"""The parts every model here is made of: attention, feed-forward, norms, blocks.
 
 B batch, T query position, S key position, C width, H heads, D head width,
 G query heads that share keys
@@ -7,7 +7,6 @@ G query heads that share keys
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -15,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llmlab.model import ops
+from llmlab.model.caches import DecoderCache, KVCache, MemoryCache
+from llmlab.model.configs import TransformerConfig
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -40,102 +41,6 @@ class RMSNorm(nn.Module):
         return ops.rms_norm(x_BTC, self.weight, self.eps)
 
 
-class KVCache:
-    """The keys and values of every layer for the positions a model has already read.
-
-    Hand the same cache to each call of the model and give only the new tokens: they attend to
-    everything in the cache as if the whole text had been given again.
-    """
-
-    def __init__(self, n_layers: int, capacity: int):
-        self.capacity = capacity
-        self.length = 0
-        self._layers: list[tuple[Tensor, Tensor] | None] = [None] * n_layers
-
-    def extend(self, layer: int, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the new positions of one layer; return all its keys and values so far.
-
-        The model calls `advance` once when every layer has been extended. Raises ``ValueError``
-        for another number of texts than the cache holds.
-        """
-        end = self.length + k_BHTD.shape[2]
-        stored = self._layers[layer]
-        if stored is not None and stored[0].shape[0] != k_BHTD.shape[0]:
-            if self.length:
-                raise ValueError(
-                    f"the cache holds {stored[0].shape[0]} texts and the next tokens of "
-                    f"{k_BHTD.shape[0]} were given; give one row a text, or use a new cache"
-                )
-            stored = None
-        if stored is None or end > stored[0].shape[2]:
-            stored = self._layers[layer] = self._grow(stored, k_BHTD, end)
-        keys_BHSD, values_BHSD = stored
-        keys_BHSD[:, :, self.length : end] = k_BHTD
-        values_BHSD[:, :, self.length : end] = v_BHTD
-        return keys_BHSD[:, :, :end], values_BHSD[:, :, :end]
-
-    def _grow(self, stored: tuple[Tensor, Tensor] | None, like: Tensor, needed: int):
-        """Make room for twice the positions needed, so that growing stays rare."""
-        n_batch, n_heads, _, head_width = like.shape
-        size = min(max(2 * needed, 64), self.capacity)
-        room = tuple(like.new_empty(n_batch, n_heads, size, head_width) for _ in range(2))
-        if stored is not None:
-            for new, old in zip(room, stored, strict=True):
-                new[:, :, : self.length] = old[:, :, : self.length]
-        return room
-
-    def check_room(self, n_new: int) -> None:
-        """Raise ``ValueError`` when `n_new` more positions do not fit."""
-        if self.length + n_new > self.capacity:
-            raise ValueError(
-                f"{self.length} tokens in the cache and {n_new} new ones exceed the context of "
-                f"{self.capacity}; give at most {self.capacity - self.length} new tokens, "
-                "or start a new cache"
-            )
-
-    def advance(self, n_new: int) -> None:
-        """Count `n_new` positions as read, after all layers have been extended."""
-        self.length += n_new
-
-    def select(self, rows_B: Tensor) -> None:
-        """Go on with these texts, in this order; one may be taken several times."""
-        self._layers = [
-            stored and tuple(tensor.index_select(0, rows_B) for tensor in stored)
-            for stored in self._layers
-        ]
-
-    def truncate(self, length: int) -> None:
-        """Forget every position from `length` on."""
-        if not 0 <= length <= self.length:
-            raise ValueError(
-                f"length={length} is not in the cache; use a number from 0 to {self.length}"
-            )
-        self.length = length
-
-
-class MemoryCache:
-    """Keys and values of a memory, which stays as it is: each layer computes them once."""
-
-    def __init__(self, n_layers: int):
-        self.length = 0
-        self._layers: list[tuple[Tensor, Tensor] | None] = [None] * n_layers
-
-    def once(
-        self, layer: int, compute: Callable[[], tuple[Tensor, Tensor]]
-    ) -> tuple[Tensor, Tensor]:
-        """Give the keys and values of a layer, computed when they are first asked for."""
-        if self._layers[layer] is None:
-            self._layers[layer] = compute()
-        return self._layers[layer]
-
-    def select(self, rows_B: Tensor) -> None:
-        """Go on with these texts, in this order; one may be taken several times."""
-        self._layers = [
-            stored and tuple(tensor.index_select(0, rows_B) for tensor in stored)
-            for stored in self._layers
-        ]
-
-
 class Observer(Protocol):
     """What may watch an `Attention` at work: a function that is shown what the heads will mix."""
 
@@ -147,9 +52,13 @@ class Observer(Protocol):
         v_BHSD: Tensor,
         *,
         mask_BTS: Tensor | None,
-        cache: KVCache | None,
+        cache: KVCache | MemoryCache | None,
+        crossing: bool,
     ) -> None:
-        """Look, and change nothing; keys and values may have fewer heads than the queries."""
+        """Look, and change nothing; keys and values may have fewer heads than the queries.
+
+        `crossing` says that they come from a memory, not from the queries' own text.
+        """
         ...
 
 
@@ -192,18 +101,19 @@ class Attention(nn.Module):
         memory_BSC: Tensor | None = None,
         mask_BTS: Tensor | None = None,
         rotary: Rotary | None = None,
-        cache: KVCache | None = None,
+        cache: KVCache | MemoryCache | None = None,
         layer: int = 0,
     ) -> Tensor:
         """Let every position of `x` gather what it needs; returns the shape of `x`.
 
         `mask_BTS` is True where a query may look. With a `cache`, `x` holds only the new
-        positions. Raises ``ValueError`` when `attend` returns another shape than its queries'.
+        positions; for a memory it is a `MemoryCache`, which computes keys and values once.
+        Raises ``ValueError`` when `attend` returns another shape than its queries'.
         """
         source_BSC = x_BTC if memory_BSC is None else memory_BSC
         q_BHTD = self._split(self.query(x_BTC), self.n_heads)
         if isinstance(cache, MemoryCache):
-            k_BHSD, v_BHSD = cache.once(layer, lambda: self._keys_values(source_BSC))
+            k_BHSD, v_BHSD = cache.once(layer, source_BSC, self._keys_values)
         else:
             k_BHSD, v_BHSD = self._keys_values(source_BSC)
         if rotary is not None:
@@ -211,7 +121,15 @@ class Attention(nn.Module):
         if isinstance(cache, KVCache):
             k_BHSD, v_BHSD = cache.extend(layer, k_BHSD, v_BHSD)
         for observe in self.observers:
-            observe(self, q_BHTD, k_BHSD, v_BHSD, mask_BTS=mask_BTS, cache=cache)
+            observe(
+                self,
+                q_BHTD,
+                k_BHSD,
+                v_BHSD,
+                mask_BTS=mask_BTS,
+                cache=cache,
+                crossing=memory_BSC is not None,
+            )
         n_sharing = self.n_heads // self.n_kv_heads
         if n_sharing == 1:
             mixed_BHTD = self._mix(q_BHTD, k_BHSD, v_BHSD, self.causal, mask_BTS)
@@ -270,8 +188,9 @@ def _checked(attend: ops.Attend) -> ops.Attend:
 class FeedForward(nn.Module):
     """Two matrices with a non-linearity between them, applied to each position by itself.
 
-    `activation` is "gelu" (GPT-2's tanh form; Hendrycks and Gimpel 2016) or "swiglu", which
-    multiplies by a second, gated branch (Shazeer 2020, "GLU Variants Improve Transformer").
+    `activation` is "gelu" (GPT-2's tanh form; Hendrycks and Gimpel 2016), "relu2" (`ops.relu2`;
+    So et al. 2021) or "swiglu", which multiplies by a second, gated branch (Shazeer 2020, "GLU
+    Variants Improve Transformer").
     """
 
     def __init__(self, width: int, hidden: int, *, activation: str, bias: bool):
@@ -286,14 +205,46 @@ class FeedForward(nn.Module):
         if self.gate is not None:
             return self.down(F.silu(self.gate(x_BTC)) * self.up(x_BTC))
         if self.activation == "relu2":
-            return self.down(F.relu(self.up(x_BTC)).square())
+            return self.down(ops.relu2(self.up(x_BTC)))
         return self.down(F.gelu(self.up(x_BTC), approximate="tanh"))
+
+
+def build_attention(
+    config: TransformerConfig, *, attend: ops.Attend, causal: bool = False
+) -> Attention:
+    """Make an attention layer of the sizes in a config."""
+    return Attention(
+        config.width,
+        config.n_heads,
+        n_kv_heads=config.kv_heads,
+        head_width=config.query_width,
+        causal=causal,
+        bias=config.attention_bias,
+        attend=attend,
+    )
+
+
+def build_feed_forward(config: TransformerConfig) -> FeedForward:
+    """Make a feed-forward layer of the sizes in a config."""
+    return FeedForward(
+        config.width,
+        config.hidden_width,
+        activation=config.activation,
+        bias=config.feed_forward_bias,
+    )
+
+
+def build_norm(config: TransformerConfig) -> nn.Module:
+    """Make the norm that a config names."""
+    kind = nn.LayerNorm if config.norm == "layer" else RMSNorm
+    return kind(config.width, eps=config.norm_eps)
 
 
 class Block(nn.Module):
     """One layer: attention, then feed-forward, each added to the residual stream.
 
-    Both read a normalised copy of the stream ("pre-norm", Xiong et al. 2020).
+    Both read a normalised copy of the stream ("pre-norm", Xiong et al. 2020). `dropout` is the
+    share of what is added that is left out at random in training.
     """
 
     def __init__(
@@ -319,7 +270,7 @@ class Block(nn.Module):
 class CrossBlock(nn.Module):
     """One layer of a decoder: self-attention, cross-attention to a memory, feed-forward.
 
-    Source: Vaswani et al. 2017, section 3.1, with the norms in front ("pre-norm").
+    Source: Vaswani et al. 2017, section 3.1, but with the norms in front, as in `Block`.
     """
 
     def __init__(
@@ -347,7 +298,10 @@ class CrossBlock(nn.Module):
         cache: DecoderCache | None = None,
         layer: int = 0,
     ) -> Tensor:
-        """Pass the residual stream on; `memory_mask_BTS` is True for real tokens of the memory."""
+        """Pass the residual stream on; `memory_mask_BTS` is True where a position may look.
+
+        Only self-attention has positions: `rotary` says nothing about those of the memory.
+        """
         own, source = (None, None) if cache is None else (cache.target, cache.source)
         mixed_BTC = self.attention(
             self.attention_norm(x_BTC), rotary=rotary, cache=own, layer=layer

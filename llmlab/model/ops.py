@@ -126,6 +126,17 @@ def rms_norm(x_BTC: Tensor, weight_C: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x_BTC, weight_C.shape, weight_C, eps)
 
 
+def relu2(x: Tensor) -> Tensor:
+    """Square what is positive and drop the rest, number by number.
+
+    Source: So et al. 2021, "Primer: Searching for Efficient Transformers", section 4.1.
+
+    >>> relu2(torch.tensor([-2.0, 0.0, 3.0]))
+    tensor([0., 0., 9.])
+    """
+    return F.relu(x).square()
+
+
 def rotary_angles(head_width: int, positions: Tensor, base: float) -> tuple[Tensor, Tensor]:
     """Compute the cosines and sines by which rotary positions turn queries and keys.
 

@@ -6,33 +6,36 @@ B batch, S source position, T target position, C width, V vocabulary
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from llmlab.model import ops
-from llmlab.model.configs import SharedConfig, check_ids
+from llmlab.model.caches import DecoderCache, check_rows
+from llmlab.model.configs import TransformerConfig, check_ids
 from llmlab.model.layers import (
-    Attention,
     Block,
     CrossBlock,
-    FeedForward,
-    KVCache,
-    MemoryCache,
-    RMSNorm,
     Rotary,
+    build_attention,
+    build_feed_forward,
+    build_norm,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslatorConfig(SharedConfig):
+class TranslatorConfig(TransformerConfig):
     """The sizes and choices that make one Translator.
 
-    `context` is the longest source and the longest target in tokens. `pad_id` fills short texts
-    up to the length of the longest in a batch, and nothing attends to it; None for a model that
-    cannot tell padding from text. `start_id` opens every target, `end_id` closes it. `dropout` is
-    the share of each layer's result that is left out at random during training.
+    `context` is the longest source and the longest target in tokens, the start and the end
+    included. `pad_id` fills short texts up to the length of the longest in a batch, and nothing
+    attends to it in the source; None makes a model that cannot tell padding from text. `start_id`
+    opens every target, `end_id` closes it. `dropout` is the share of each layer's result that is
+    left out at random in training. `tied` makes one table of the embeddings of both texts and the
+    output head; otherwise the head has its own. The rest is as in `GPTConfig`.
+    Raises ``ValueError`` for sizes and ids that do not fit together.
     """
 
     n_encoder_layers: int
@@ -48,36 +51,82 @@ class TranslatorConfig(SharedConfig):
     feed_forward_bias: bool = False
 
     def __post_init__(self):
+        self._make_whole("n_encoder_layers", "n_decoder_layers")
         super().__post_init__()
+        if self.context < 2:
+            raise ValueError(
+                f"context={self.context} leaves no room for a token after the start; use at least 2"
+            )
+        number = isinstance(self.dropout, int | float) and not isinstance(self.dropout, bool)
+        if not number or not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"dropout={self.dropout!r} is no share from 0 up to, but not, 1; use 0.0 or 0.1"
+            )
+        self._check_special()
+
+    def _check_special(self) -> None:
+        names = [
+            name
+            for name in ("pad_id", "start_id", "end_id")
+            if name != "pad_id" or self.pad_id is not None
+        ]
+        self._make_whole(*names, least=0)
+        for name in names:
+            if getattr(self, name) >= self.vocab_size:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} is outside the vocabulary of "
+                    f"{self.vocab_size:,}; take it from the tokenizer's special_tokens"
+                )
+        for one, other in combinations(names, 2):
+            if getattr(self, one) == getattr(self, other):
+                raise ValueError(
+                    f"{one} and {other} are both {getattr(self, one)}; give each its own token"
+                )
+
+    @property
+    def n_parameters(self) -> int:
+        """How many learned numbers the model has, by formula."""
+        encoder = self._in_attention() + self._in_feed_forward() + 2 * self._in_norm()
+        decoder = 2 * self._in_attention() + self._in_feed_forward() + 3 * self._in_norm()
+        layers = self.n_encoder_layers * encoder + self.n_decoder_layers * decoder
+        return self._in_embeddings(n_texts=2) + layers + 2 * self._in_norm()
 
 
 class Memory(NamedTuple):
-    """What the encoder has understood: a vector for each source token, and which are real."""
+    """What the encoder makes of the sources: a vector for each token, and which tokens count.
+
+    `vectors_BSC` are floats. `mask_BS` is True for real tokens; None where all count.
+    """
 
     vectors_BSC: Tensor
     mask_BS: Tensor | None
 
+    def select(self, rows_B: Tensor) -> Memory:
+        """Take these texts, in this order; one may be taken several times.
 
-class DecoderCache:
-    """What the decoder need not compute again: its own keys and values, and the source's."""
-
-    def __init__(self, n_layers: int, capacity: int):
-        self.target = KVCache(n_layers, capacity)
-        self.source = MemoryCache(n_layers)
-
-    @property
-    def length(self) -> int:
-        """How many target tokens have been read."""
-        return self.target.length
-
-    def select(self, rows_B: Tensor) -> None:
-        """Go on with these rows, in this order; a row may be taken several times."""
-        self.target.select(rows_B)
-        self.source.select(rows_B)
+        Raises ``ValueError`` for what is no list of the rows there are.
+        """
+        check_rows(rows_B, len(self.vectors_BSC))
+        mask_BS = None if self.mask_BS is None else self.mask_BS.index_select(0, rows_B)
+        return Memory(self.vectors_BSC.index_select(0, rows_B), mask_BS)
 
 
 class Translator(nn.Module):
-    """The encoder-decoder Transformer: source and target ids in, scores for each next token out."""
+    """The encoder-decoder Transformer: source and target ids in, scores for each next token out.
+
+    The encoder reads the whole source at once. The decoder reads the target up to each position
+    and asks the encoder's vectors for what it needs, by cross-attention. Sources are padded on
+    the right with `config.pad_id`, and the mask is made from that; targets begin with
+    `config.start_id` and are padded on the right as well, which needs no mask, since no position
+    sees a later one. A source of nothing but padding is read as if one such token were its text.
+
+    `attend` is the attention function it runs on: `ops.attend_fused`, `ops.attend`, or your own.
+    Source: Vaswani et al. 2017, "Attention Is All You Need", section 3. With ``norm="layer"`` and
+    ``positions="learned"`` it differs from that in its norms, which stand in front of each layer
+    ("pre-norm"; Xiong et al. 2020), in learned positions, and in embeddings that are not scaled;
+    as a rule it has RMSNorm (Zhang and Sennrich 2019), rotary positions in self-attention and none
+    in cross-attention (Su et al. 2021), squared ReLU (So et al. 2021), and no biases.
+    """
 
     def __init__(self, config: TranslatorConfig, *, attend: ops.Attend = ops.attend_fused):
         super().__init__()
@@ -87,86 +136,94 @@ class Translator(nn.Module):
         self.source_positions = nn.Embedding(config.context, config.width) if learned else None
         self.target_positions = nn.Embedding(config.context, config.width) if learned else None
         self.encoder = nn.ModuleList(
-            Block(self._attention(attend), self._feed_forward(), self._norms(2), config.dropout)
+            Block(
+                build_attention(config, attend=attend),
+                build_feed_forward(config),
+                tuple(build_norm(config) for _ in range(2)),
+                config.dropout,
+            )
             for _ in range(config.n_encoder_layers)
         )
-        self.encoder_norm = self._norm()
+        self.encoder_norm = build_norm(config)
         self.decoder = nn.ModuleList(
             CrossBlock(
-                self._attention(attend, causal=True),
-                self._attention(attend),
-                self._feed_forward(),
-                self._norms(3),
+                build_attention(config, attend=attend, causal=True),
+                build_attention(config, attend=attend),
+                build_feed_forward(config),
+                tuple(build_norm(config) for _ in range(3)),
                 config.dropout,
             )
             for _ in range(config.n_decoder_layers)
         )
-        self.decoder_norm = self._norm()
+        self.decoder_norm = build_norm(config)
         self.dropout = nn.Dropout(config.dropout)
         if not config.tied:
             self.output = nn.Linear(config.width, config.vocab_size, bias=False)
-        self._initialise()
+        if self.device.type != "meta":
+            self._initialise()
 
-    def _norm(self):
-        kind = nn.LayerNorm if self.config.norm == "layer" else RMSNorm
-        return kind(self.config.width, eps=self.config.norm_eps)
+    def _initialise(self) -> None:
+        """Draw small embeddings; let every layer begin by adding nothing to the residual stream.
 
-    def _norms(self, n):
-        return tuple(self._norm() for _ in range(n))
-
-    def _attention(self, attend, causal=False):
-        c = self.config
-        return Attention(c.width, c.n_heads, causal=causal, bias=c.attention_bias, attend=attend)
-
-    def _feed_forward(self):
-        c = self.config
-        return FeedForward(
-            c.width, c.hidden_width, activation=c.activation, bias=c.feed_forward_bias
-        )
-
-    def _initialise(self):
-        c = self.config
-        n_layers = 2 * c.n_encoder_layers + 3 * c.n_decoder_layers
+        The first scores are then close to each other, and the first loss to ln(vocabulary). The
+        other matrices keep the size of what they are given.
+        """
+        tables = ("embedding.weight", "positions.weight", "output.weight")
         for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
+            if name.endswith("bias") or name.endswith(("out.weight", "down.weight")):
                 nn.init.zeros_(parameter)
+            elif name.endswith(tables):
+                nn.init.normal_(parameter, std=0.02)
             elif parameter.dim() == 2:
-                if "embedding" in name or "positions" in name or name.startswith("output"):
-                    nn.init.normal_(parameter, std=0.02)
-                elif name.endswith(("out.weight", "down.weight")):
-                    nn.init.zeros_(parameter)
-                else:
-                    nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.token_embedding.weight.device
 
     def forward(self, source_BS: Tensor, target_BT: Tensor) -> Tensor:
-        return self.decode(target_BT, self.encode(source_BS))
+        """Score every possible next token after each target token: logits, (B, T, V).
+
+        Raises ``ValueError`` for what is no batch of ids, for texts that are empty or longer than
+        the context, for batches of different size and for ids outside the vocabulary; on a GPU,
+        where looking at the ids would cost time, these are not found.
+        """
+        return self.head(self.hidden_states(source_BS, target_BT))
+
+    def hidden_states(self, source_BS: Tensor, target_BT: Tensor) -> Tensor:
+        """Run everything but the output head: the last normalised vectors, (B, T, C)."""
+        return self.decoder_states(target_BT, self.encode(source_BS))
 
     def encode(self, source_BS: Tensor) -> Memory:
-        mask_BS = None if self.config.pad_id is None else source_BS != self.config.pad_id
-        mask_BTS = None
-        if mask_BS is not None:
-            mask_BTS = mask_BS[:, None, :].expand(-1, source_BS.shape[1], -1)
-        x_BSC, rotary = self._embed(source_BS, self.source_positions, 0)
+        """Read the sources: a vector for each token, (B, S, C). Errors are those of `forward`."""
+        check_ids(source_BS, self.config, room=self.config.context, of=" of the source")
+        x_BSC, rotary = self._embed(source_BS, self.source_positions, start=0)
+        mask_BS = self._source_mask(source_BS)
+        mask_BTS = _for_each_query(mask_BS, source_BS.shape[1])
         for block in self.encoder:
             x_BSC = block(x_BSC, mask_BTS=mask_BTS, rotary=rotary)
         return Memory(self.encoder_norm(x_BSC), mask_BS)
 
-    def decode(self, target_BT, memory: Memory, *, cache: DecoderCache | None = None):
+    def decode(
+        self, target_BT: Tensor, memory: Memory, *, cache: DecoderCache | None = None
+    ) -> Tensor:
+        """Score the next token after each target token, given what `encode` returned: (B, T, V).
+
+        With a `cache` (`new_cache`), give only the target tokens that it has not seen. Raises
+        ``ValueError`` as `forward` does, and for a cache of other texts.
+        """
         return self.head(self.decoder_states(target_BT, memory, cache=cache))
 
-    def hidden_states(self, source_BS, target_BT):
-        return self.decoder_states(target_BT, self.encode(source_BS))
-
-    def decoder_states(self, target_BT, memory, *, cache=None):
+    def decoder_states(
+        self, target_BT: Tensor, memory: Memory, *, cache: DecoderCache | None = None
+    ) -> Tensor:
+        """Run `decode` without the output head: the last normalised vectors, (B, T, C)."""
+        self._check_target(target_BT, memory, cache)
+        n_new = target_BT.shape[1]
         start = 0 if cache is None else cache.length
-        x_BTC, rotary = self._embed(target_BT, self.target_positions, start)
-        mask_BTS = None
-        if memory.mask_BS is not None:
-            mask_BTS = memory.mask_BS[:, None, :].expand(-1, target_BT.shape[1], -1)
+        x_BTC, rotary = self._embed(target_BT, self.target_positions, start=start)
+        mask_BTS = _for_each_query(memory.mask_BS, n_new)
         for layer, block in enumerate(self.decoder):
             x_BTC = block(
                 x_BTC,
@@ -177,21 +234,57 @@ class Translator(nn.Module):
                 layer=layer,
             )
         if cache is not None:
-            cache.target.advance(target_BT.shape[1])
+            cache.advance(n_new)
         return self.decoder_norm(x_BTC)
 
     def head(self, x_BTC: Tensor) -> Tensor:
+        """Turn vectors of the last layer into one score for each token of the vocabulary."""
         weight_VC = self.token_embedding.weight if self.config.tied else self.output.weight
         return ops.linear(x_BTC, weight_VC)
 
     def new_cache(self) -> DecoderCache:
+        """Make an empty cache that can hold targets of the full context."""
         return DecoderCache(self.config.n_decoder_layers, self.config.context)
 
-    def _embed(self, ids, positions: nn.Embedding | None, start: int):
-        x = self.token_embedding(ids)
-        where = torch.arange(start, start + ids.shape[1], device=ids.device)
+    def _embed(
+        self, ids_BT: Tensor, positions: nn.Embedding | None, *, start: int
+    ) -> tuple[Tensor, Rotary | None]:
+        """Look the tokens up and say where they stand: in their vectors, or by angles beside."""
+        x_BTC = self.token_embedding(ids_BT)
+        places_T = torch.arange(start, start + ids_BT.shape[1], device=ids_BT.device)
         if positions is not None:
-            return self.dropout(x + positions(where)), None
-        c = self.config
-        cos, sin = ops.rotary_angles(c.query_width, where, c.rotary_base)
-        return self.dropout(x), (cos.to(x.dtype), sin.to(x.dtype))
+            return self.dropout(x_BTC + positions(places_T)), None
+        config = self.config
+        cos, sin = ops.rotary_angles(config.query_width, places_T, config.rotary_base)
+        return self.dropout(x_BTC), (cos.to(x_BTC.dtype), sin.to(x_BTC.dtype))
+
+    def _source_mask(self, source_BS: Tensor) -> Tensor | None:
+        """Tell text from padding. Where all is padding the first counts as text: a query that
+        may look at nothing would get weights of 0 / 0.
+        """
+        if self.config.pad_id is None:
+            return None
+        mask_BS = source_BS != self.config.pad_id
+        mask_BS[:, 0] |= ~mask_BS.any(dim=1)
+        return mask_BS
+
+    def _check_target(self, target_BT: Tensor, memory: Memory, cache: DecoderCache | None) -> None:
+        if not isinstance(memory, Memory):
+            raise TypeError(
+                f"{type(memory).__name__} is no memory; give what model.encode(source) returns"
+            )
+        room = self.config.context if cache is None else None
+        check_ids(target_BT, self.config, room=room, of=" of the target")
+        n_sources, n_targets = len(memory.vectors_BSC), len(target_BT)
+        if n_sources != n_targets:
+            raise ValueError(
+                f"there are {n_sources} sources and {n_targets} targets; give one row of each for "
+                "every pair"
+            )
+        if cache is not None:
+            cache.check_room(target_BT.shape[1])
+
+
+def _for_each_query(mask_BS: Tensor | None, n_queries: int) -> Tensor | None:
+    """Let every query see the same tokens, those that count: (B, T, S)."""
+    return None if mask_BS is None else mask_BS[:, None, :].expand(-1, n_queries, -1)

@@ -256,7 +256,7 @@ WRONG_SIZES = {
     "words": ({"tied": "false"}, "tied='false' is neither True nor False"),
     "norm": ({"norm": "batch"}, "norm='batch' is unknown; use 'layer' or 'rms'"),
     "positions": ({"positions": None}, "positions=None is unknown; use 'learned' or 'rotary'"),
-    "activation": ({"activation": "relu"}, "activation='relu' is unknown; use 'gelu' or 'swiglu'"),
+    "activation": ({"activation": "relu"}, "'relu' is unknown; use 'gelu', 'swiglu' or 'relu2'"),
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_an_observer_sees_what_is_mixed_and_changes_nothing(attend):
     layer = shaken(Attention(12, 6, n_kv_heads=2, head_width=4, causal=True, attend=attend))
     x_BTC, seen = torch.randn(2, 5, 12), []
 
-    def observe(attention, q_BHTD, k_BHSD, v_BHSD, *, mask_BTS, cache):
+    def observe(attention, q_BHTD, k_BHSD, v_BHSD, *, mask_BTS, cache, crossing):
         seen.append((attention, q_BHTD, k_BHSD, v_BHSD, mask_BTS, cache))
 
     expected = layer(x_BTC)
