@@ -7,24 +7,33 @@
 ``NextTokenLoss``                the loss of a model on a batch
 ``cross_entropy``                of logits; ``head_cross_entropy`` never holds all of them
 
+``train``                        the loop, which yields a ``Step`` after each step
+``TrainingError``                why it cannot go on
 ``schedules``                    how the learning rate rises and falls with the steps
-``Muon``                         the optimiser for the matrices inside a model
+``optimizer_for``                the right optimiser for each parameter of a model
+``Muon``                         the one for the matrices inside; ``JointOptimizer`` joins several
 """
 
 from llmlab.train import schedules
 from llmlab.train.batches import IGNORE, Batch, masked_batches, packed_batches, pair_batches
+from llmlab.train.loop import Step, TrainingError, train
 from llmlab.train.losses import NextTokenLoss, cross_entropy, head_cross_entropy
-from llmlab.train.optim import Muon
+from llmlab.train.optim import JointOptimizer, Muon, optimizer_for
 
 __all__ = [
     "IGNORE",
     "Batch",
+    "JointOptimizer",
     "Muon",
     "NextTokenLoss",
+    "Step",
+    "TrainingError",
     "cross_entropy",
     "head_cross_entropy",
     "masked_batches",
+    "optimizer_for",
     "packed_batches",
     "pair_batches",
     "schedules",
+    "train",
 ]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
+
+from llmlab.text.inputs import whole_number
 
 _KINDS = ("cosine", "linear", "constant")
 
@@ -37,8 +38,8 @@ class Schedule:
             choices = ", ".join(repr(kind) for kind in _KINDS)
             raise ValueError(f"kind={self.kind!r} is no schedule; use one of {choices}")
         if self.steps is not None or self.kind != "constant":
-            self._make_whole("steps", least=1)
-        self._make_whole("warmup", least=0)
+            self._store("steps", whole_number(self.steps, "steps", least=1))
+        self._store("warmup", whole_number(self.warmup, "warmup", least=0))
         if self.steps is not None and self.warmup >= self.steps:
             raise ValueError(
                 f"warmup={self.warmup} takes all of steps={self.steps}; "
@@ -54,16 +55,10 @@ class Schedule:
                 f"a constant schedule stays at 1 and never comes to final={self.final}; "
                 "leave final out, or use kind='linear'"
             )
-        object.__setattr__(self, "final", float(self.final))  # this class is frozen
+        self._store("final", float(self.final))
 
-    def _make_whole(self, name: str, *, least: int) -> None:
-        """Store a count as a plain int, whatever kind of whole number it came as."""
-        value = getattr(self, name)
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(
-                f"{name}={value!r} is not a whole number of at least {least}; give one"
-            )
-        object.__setattr__(self, name, int(value))
+    def _store(self, name: str, value: float) -> None:
+        object.__setattr__(self, name, value)  # this class is frozen
 
     def __call__(self, step: float) -> float:
         """Give the factor for the step with this number; the first step has the number 0.
