@@ -10,26 +10,40 @@
 ``induction_scores``           how much each head looks for what followed the last time
 ``AttentionReader``            all of that at once, for a text that changes as you type
 ``Chat``                       a conversation with an instruction-tuned model
+``translate``                  translate texts with a Translator
+``beam_search``                find probable texts by following several beginnings at once
+``TranslationReader``          a translation and how it came about, for a text that changes
+``corpus_bleu``                how close translations come to those of people, from 0 to 100
+``exact_match``                the share of texts that are right to the letter
 """
 
 from llmlab.inference.ablate import ablate
 from llmlab.inference.attention_reader import AttentionReader
 from llmlab.inference.chat import Chat
+from llmlab.inference.evaluate import corpus_bleu, exact_match
 from llmlab.inference.heads import head_statistics, induction_scores
 from llmlab.inference.predict import NextTokenPredictor
 from llmlab.inference.reader import Reader
 from llmlab.inference.sample import generate, next_token_probabilities
+from llmlab.inference.search import beam_search
 from llmlab.inference.trace import trace
+from llmlab.inference.translation import translate
+from llmlab.inference.translation_reader import TranslationReader
 
 __all__ = [
     "AttentionReader",
     "Chat",
     "NextTokenPredictor",
     "Reader",
+    "TranslationReader",
     "ablate",
+    "beam_search",
+    "corpus_bleu",
+    "exact_match",
     "generate",
     "head_statistics",
     "induction_scores",
     "next_token_probabilities",
     "trace",
+    "translate",
 ]
