@@ -6,6 +6,7 @@
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
 ``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
 ``TranslationStepper`` a sentence translated one token at a time (translation_stepper)
+``TrainingBoard``  live curves of a training run, its progress and the time left (training_board)
 ``attention_heatmap``  who looks at whom, as labelled squares with the mask (attention_map)
 ``bars``         numbers by name as horizontal bars (plots)
 ``points``       numbers by name on an axis of powers of ten (plots)
@@ -24,6 +25,7 @@ _HOMES = {
     "EmbeddingMap": "embedding_map",
     "NextToken": "next_token",
     "TokenStrip": "token_strip",
+    "TrainingBoard": "training_board",
     "TranslationStepper": "translation_stepper",
     "attention_heatmap": "attention_map",
     "bars": "plots",
