@@ -192,35 +192,39 @@ class BPETokenizer:
             tokens, pattern=self.pattern, special=self.special_tokens, name=self.name
         )
 
-    def save(self, path: str | Path) -> None:
-        """Write the tokenizer as a JSON file that people can read, whole or not at all."""
+    def to_dict(self) -> dict:
+        """Give the tokenizer's fields as JSON can hold them, its format among them."""
         names = [bytes_to_token(content) for content in self.token_bytes]
         for token, token_id in self.special_tokens.items():
             names[token_id] = token
-        content = {
+        return {
             "format": BPE_FORMAT,
             "name": self.name,
             "pattern": self.pattern,
             "special": list(self.special_tokens),
             "tokens": names,
         }
-        write_tokenizer_file(path, content)
+
+    @classmethod
+    def from_dict(cls, content: dict) -> BPETokenizer:
+        """Make the tokenizer that `to_dict` described."""
+        if not content["tokens"] or not isinstance(content["pattern"], str):
+            raise ValueError("it lacks tokens or a pattern")
+        return cls(
+            content["tokens"],
+            pattern=content["pattern"],
+            special=content["special"],
+            name=content["name"],
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the tokenizer as a JSON file that people can read, whole or not at all."""
+        write_tokenizer_file(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> BPETokenizer:
         """Read a tokenizer that `save` wrote; raises ``ValueError`` for any other file."""
-
-        def make(content: dict) -> BPETokenizer:
-            if not content["tokens"] or not isinstance(content["pattern"], str):
-                raise ValueError("it lacks tokens or a pattern")
-            return cls(
-                content["tokens"],
-                pattern=content["pattern"],
-                special=content["special"],
-                name=content["name"],
-            )
-
-        return read_tokenizer_file(path, BPE_FORMAT, make)
+        return read_tokenizer_file(path, BPE_FORMAT, cls.from_dict)
 
     def __repr__(self) -> str:
         return f"BPETokenizer({self.name!r}, vocab_size={self.vocab_size:,})"

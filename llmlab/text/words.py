@@ -139,24 +139,28 @@ class WordTokenizer:
         """
         return join_words([self.token(token_id) for token_id in ids])
 
-    def save(self, path: str | Path) -> None:
-        """Write the tokenizer as a JSON file that people can read, whole or not at all."""
-        content = {
+    def to_dict(self) -> dict:
+        """Give the tokenizer's fields as JSON can hold them, its format among them."""
+        return {
             "format": WORDS_FORMAT,
             "name": self.name,
             "lower": self.lower,
             "words": self.vocabulary[1:],
         }
-        write_tokenizer_file(path, content)
+
+    @classmethod
+    def from_dict(cls, content: dict) -> WordTokenizer:
+        """Make the tokenizer that `to_dict` described."""
+        return cls(content["words"], lower=content["lower"], name=content["name"])
+
+    def save(self, path: str | Path) -> None:
+        """Write the tokenizer as a JSON file that people can read, whole or not at all."""
+        write_tokenizer_file(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> WordTokenizer:
         """Read a tokenizer that `save` wrote; raises ``ValueError`` for any other file."""
-
-        def make(content: dict) -> WordTokenizer:
-            return cls(content["words"], lower=content["lower"], name=content["name"])
-
-        return read_tokenizer_file(path, WORDS_FORMAT, make)
+        return read_tokenizer_file(path, WORDS_FORMAT, cls.from_dict)
 
     def __repr__(self) -> str:
         return f"WordTokenizer({self.name!r}, vocab_size={self.vocab_size:,})"

@@ -12,10 +12,14 @@
 ``schedules``                    how the learning rate rises and falls with the steps
 ``optimizer_for``                the right optimiser for each parameter of a model
 ``Muon``                         the one for the matrices inside; ``JointOptimizer`` joins several
+
+``save_checkpoint``              write a model, and all that a run needs to go on, to one file
+``load_checkpoint``              read such a file: a ``Checkpoint``
 """
 
 from llmlab.train import schedules
 from llmlab.train.batches import IGNORE, Batch, masked_batches, packed_batches, pair_batches
+from llmlab.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from llmlab.train.loop import Step, TrainingError, train
 from llmlab.train.losses import NextTokenLoss, cross_entropy, head_cross_entropy
 from llmlab.train.optim import JointOptimizer, Muon, optimizer_for
@@ -23,6 +27,7 @@ from llmlab.train.optim import JointOptimizer, Muon, optimizer_for
 __all__ = [
     "IGNORE",
     "Batch",
+    "Checkpoint",
     "JointOptimizer",
     "Muon",
     "NextTokenLoss",
@@ -30,10 +35,12 @@ __all__ = [
     "TrainingError",
     "cross_entropy",
     "head_cross_entropy",
+    "load_checkpoint",
     "masked_batches",
     "optimizer_for",
     "packed_batches",
     "pair_batches",
+    "save_checkpoint",
     "schedules",
     "train",
 ]
