@@ -6,6 +6,7 @@ N positions of all texts
 
 from __future__ import annotations
 
+import inspect
 import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from llmlab.inference.parts import Part, add_observer, attention_parts, named_part, remove_observer
 from llmlab.model.caches import LayerCache
 from llmlab.model.layers import Attention
+from llmlab.model.translator import Translator
 
 Reference = Tensor | Iterable | Mapping
 
@@ -128,7 +130,7 @@ class _Switch:
     """Some heads of one layer; changes what they hand to the output projection."""
 
     def __init__(self, layer: Attention, heads: list[int], how: str):
-        self._layer = layer
+        self.layer = layer
         self._how = how
         off_H = torch.zeros(layer.n_heads, dtype=torch.bool, device=layer.out.weight.device)
         off_H[heads] = True
@@ -142,14 +144,14 @@ class _Switch:
         """Begin to change what this thread computes."""
         self._thread = threading.get_ident()
         if self._how == "mean":
-            add_observer(self._layer, self._observe)
-        self._handle = self._layer.out.register_forward_pre_hook(hook or self._replace)
+            add_observer(self.layer, self._observe)
+        self._handle = self.layer.out.register_forward_pre_hook(hook or self._replace)
 
     def detach(self) -> None:
         """Let the heads speak again, wherever `attach` may have been interrupted."""
         self._thread = None
         self._real_BT = None
-        remove_observer(self._layer, self._observe)
+        remove_observer(self.layer, self._observe)
         if self._handle is not None:
             self._handle.remove()
 
@@ -196,15 +198,19 @@ class _Switch:
         return sum_BTI / real_BT1.cumsum(dim=1).clamp(min=1)
 
     @contextmanager
-    def measuring(self) -> Iterator[None]:
-        """Take the mean over what the model computes inside this block."""
+    def measuring(self, real_BT: Tensor | None = None) -> Iterator[None]:
+        """Take the mean over what the model computes inside this block.
+
+        `real_BT` tells text from padding where the layer's mask does not.
+        """
         runs: list[tuple[Tensor, int]] = []
 
         def count(out: nn.Module, arguments: tuple[Tensor]) -> None:
             if self._thread == threading.get_ident():
                 flat_NI = arguments[0].detach().double().flatten(0, 1)
-                if self._real_BT is not None:
-                    flat_NI = flat_NI[self._real_BT.flatten()]
+                real = self._real_BT if real_BT is None else real_BT
+                if real is not None:
+                    flat_NI = flat_NI[real.flatten()]
                 runs.append((flat_NI.sum(dim=0), len(flat_NI)))
 
         try:
@@ -234,15 +240,37 @@ def _measure(model: nn.Module, switches: list[_Switch], over: Reference) -> None
     """Run the model on the reference and take every head's mean."""
     if isinstance(over, str):
         raise TypeError(f"over={over!r} is a text; give its ids, over=tokenizer.encode(...)")
+    real = _real_targets(model, over)
     with ExitStack() as stack:
         for switch in switches:
-            stack.enter_context(switch.measuring())
+            stack.enter_context(switch.measuring(real.get(switch.layer)))
         if isinstance(over, Mapping):
             model(**over)
         elif isinstance(over, tuple):
             model(*over)
         else:
             model(_batch(over).to(next(model.parameters()).device))
+
+
+def _real_targets(model: nn.Module, over: Reference) -> dict[nn.Module, Tensor]:
+    """Tell text from padding for layers whose queries are a padded text without a mask.
+
+    Those are in the decoder of a `Translator`, where causality makes a mask needless.
+    """
+    if not isinstance(model, Translator):
+        return {}
+    call = inspect.signature(model.forward)
+    try:
+        given = call.bind(**over) if isinstance(over, Mapping) else call.bind(*over)
+    except TypeError as error:
+        raise ValueError(
+            "a Translator reads a source and a target; give over=(source_BS, target_BT), both of "
+            f"shape (texts, tokens) ({error})"
+        ) from None
+    if model.config.pad_id is None:
+        return {}
+    real_BT = given.arguments["target_BT"] != model.config.pad_id
+    return dict.fromkeys(model.decoder.modules(), real_BT)
 
 
 def _batch(ids: Tensor | Iterable) -> Tensor:

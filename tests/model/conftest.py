@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from llmlab.model import GPT, GPTConfig
+from llmlab.model import GPT, GPTConfig, Translator
+
+from .translators import FAMILIES
 
 SIZES = {"vocab_size": 23, "context": 12, "width": 16, "n_layers": 2, "n_heads": 4}
 GPT2 = GPTConfig(**SIZES)
@@ -33,6 +35,12 @@ def shaken(model, *, seed=0, size=0.3):
 def tiny(request):
     """A GPT of one of the two families; tests must not change it."""
     return shaken(GPT(request.param)).requires_grad_(False)
+
+
+@pytest.fixture(scope="session", params=FAMILIES.values(), ids=FAMILIES)
+def translator(request):
+    """A Translator of one of two families; tests must not change it."""
+    return shaken(Translator(request.param)).requires_grad_(False)
 
 
 @pytest.fixture(scope="session")
