@@ -12,6 +12,7 @@ NOTEBOOKS = {  # module -> notebook, in reading order
     "tokens": "02_tokens",
     "embeddings": "03_embeddings",
     "attention": "04_attention",
+    "translation": "05_translation",
 }
 
 

@@ -7,12 +7,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from torch.nn.functional import cosine_similarity, logsigmoid, scaled_dot_product_attention
+from torch.nn.functional import (
+    cosine_similarity,
+    cross_entropy,
+    logsigmoid,
+    scaled_dot_product_attention,
+)
+from torch.nn.utils.rnn import pad_sequence
 
-from llmlab.exercises import attention, embeddings, tokens
+from llmlab.exercises import attention, embeddings, tokens, translation
 from llmlab.exercises.checking import judge
 from llmlab.exercises.shelf import NOTEBOOKS, exercises, find
 from llmlab.text.bpe import learn_merges, merge
+from llmlab.train.batches import pair_batches
 
 
 @pytest.fixture(params=[(seed, size) for seed in range(5) for size in range(1, 9)], ids=str)
@@ -189,6 +196,104 @@ def test_previous_token_in_pytorch_s_attention(n):
     assert weights.diagonal(-1).min() > 0.99
 
 
+def test_shift_is_what_the_batches_of_training_hold(drawn):
+    target, start_id, end_id = drawn(translation.shift)
+    target = target or [7]  # an empty text is no pair
+    pairs = [([5], target)]
+    batches = pair_batches(pairs, batch_size=1, pad_id=99, start_id=start_id, end_id=end_id)
+    batch = next(batches)
+    reads, answers = translation.my_shift(target, start_id, end_id)
+    assert [reads] == batch.inputs[1].tolist()
+    assert [answers] == batch.targets_BT.tolist()
+
+
+def test_each_answer_is_read_next(drawn):
+    target, start_id, end_id = drawn(translation.shift)
+    reads, answers = translation.my_shift(target, start_id, end_id)
+    assert [*reads, end_id] == [start_id, *answers]
+
+
+def test_padding_against_torch(drawn):
+    sentences, pad_id, n_queries = drawn(translation.padding_mask)
+    source, visible = translation.my_padding_mask(sentences, pad_id, n_queries)
+    rows = [torch.tensor(ids) for ids in sentences]
+    theirs = pad_sequence(rows, batch_first=True, padding_value=pad_id)
+    assert torch.equal(source, theirs)
+    assert visible.dtype == torch.bool
+    assert visible.shape == (len(sentences), n_queries, theirs.shape[1])
+    for text, query, key in np.ndindex(*visible.shape):
+        assert bool(visible[text, query, key]) == (key < len(sentences[text]))
+
+
+def test_greedy_step_by_sorting_the_tokens(drawn):
+    model, source, written, start_id = drawn(translation.greedy_step)
+    *_, last = model(torch.tensor([source]), torch.tensor([[start_id, *written]]))[0].tolist()
+    ranked = sorted(range(model.n_tokens), key=last.__getitem__)
+    assert translation.my_greedy_step(model, source, written, start_id) == ranked[-1]
+
+
+def all_sentences(lattice, words=(), log_p=0.0):
+    """Every sentence of a lattice with the logarithm of its probability."""
+    if words[-1:] == ("<end>",):
+        return {words: log_p}
+    return {
+        sentence: found
+        for word, p in lattice[words].items()
+        for sentence, found in all_sentences(lattice, (*words, word), log_p + math.log(p)).items()
+    }
+
+
+def by_ranks(lattice, n):
+    """Beam search the other way round: cut all sentences to a length, rank the beginnings."""
+    alive = every = all_sentences(lattice)
+    for length in range(1, 1 + max(map(len, every))):
+        ranks = Counter()  # a beginning's probability is the sum of those of its sentences
+        for words in alive:
+            start = words[:length]
+            same = [log_p for other, log_p in every.items() if other[:length] == start]
+            ranks[start] = float(np.logaddexp.reduce(same))
+        kept = {start for start, _ in ranks.most_common(n)}
+        alive = {words: log_p for words, log_p in alive.items() if words[:length] in kept}
+    best = max(alive, key=alive.get)
+    return best, math.exp(alive[best])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 1000])
+def test_beam_search_against_ranks_of_all_sentences(drawn, n):
+    for lattice, _ in [*translation.beam.fixed, drawn(translation.beam)]:
+        words, p = by_ranks(lattice, n)
+        given, probability = translation.my_beam_search(lattice, n)
+        assert given == words
+        assert probability == pytest.approx(p)
+        if n == 1000:
+            assert probability == pytest.approx(math.exp(max(all_sentences(lattice).values())))
+
+
+def test_greedy_misses_the_best_sentence_and_the_beam_finds_it():
+    for (lattice, n), best, greedy in [
+        (translation.beam.fixed[1], ("hello", "<end>"), ("good", "day", "<end>")),
+        (translation.beam.fixed[-1], ("the", "cat", "<end>"), ("my", "old", "cat", "<end>")),
+    ]:
+        assert translation.my_beam_search(lattice, n)[0] == best
+        assert translation.my_beam_search(lattice, 1)[0] == greedy
+        found = all_sentences(lattice)
+        assert max(found, key=found.get) == best
+
+
+def test_every_lattice_shares_out_a_probability_of_one(drawn):
+    for lattice, _ in [*translation.beam.fixed, drawn(translation.beam)]:
+        assert sum(map(math.exp, all_sentences(lattice).values())) == pytest.approx(1)
+        assert all(sum(following.values()) == pytest.approx(1) for following in lattice.values())
+
+
+def test_label_smoothing_is_pytorch_s(drawn):
+    for p, right, epsilon in [*translation.smoothing.fixed, drawn(translation.smoothing)]:
+        theirs = cross_entropy(p.log(), torch.tensor(right), label_smoothing=epsilon)
+        assert p.sum() == pytest.approx(1)
+        given = translation.my_smoothed_loss(p, right, epsilon)
+        assert float(given) == pytest.approx(float(theirs), abs=1e-6)
+
+
 def test_one_billion_is_what_it_says():
     from llmlab.exercises import llm
     from llmlab.model import GPT, count_parameters
@@ -210,6 +315,11 @@ BREAKING = {  # what to do to the right result
     "attention.softmax": lambda right: right / 2,
     "attention.masks": lambda right: right.flip(-1),
     "attention.merge_heads": lambda right: right.flip(-1),
+    "translation.shift": lambda right: (right[0], right[1][::-1]),
+    "translation.padding_mask": lambda right: (right[0], right[1].flip(-1)),
+    "translation.greedy_step": lambda right: right + 1,
+    "translation.beam": lambda right: (right[0], right[1] / 2),
+    "translation.smoothing": lambda right: right / 2,
 }
 
 
