@@ -147,16 +147,14 @@ def _check(
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction={reduction!r} is unknown; use 'mean' or 'sum'")
     _check_targets(scores, targets_BT)
-    if targets_BT.device.type != "cpu" or targets_BT.numel() == 0:
+    if targets_BT.device.type != "cpu":
         return  # on a GPU, looking at the targets would cost time
-    low, high = targets_BT.aminmax()
-    if int(high) >= vocab_size or (
-        int(low) < 0 and bool(((targets_BT < 0) & (targets_BT != IGNORE)).any())
-    ):
-        wrong = int(high) if int(high) >= vocab_size else int(low)
+    outside_BT = (targets_BT >= vocab_size) | ((targets_BT < 0) & (targets_BT != IGNORE))
+    if outside_BT.any():
         raise ValueError(
-            f"target {wrong} is outside the vocabulary of {vocab_size:,}; targets go from 0 to "
-            f"{vocab_size - 1:,}, or are IGNORE ({IGNORE}) where nothing is learned"
+            f"target {int(targets_BT[outside_BT][0])} is outside the vocabulary of "
+            f"{vocab_size:,}; targets go from 0 to {vocab_size - 1:,}, or are IGNORE ({IGNORE}) "
+            "where nothing is learned"
         )
 
 
