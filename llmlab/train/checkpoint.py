@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -420,35 +421,36 @@ def _to_json(content: dict) -> str:
 
 
 def _write(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
-    """Write a file beside `path` and move it there once it is safely on the disk."""
-    unfinished = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    """Write a file in a folder beside `path`, and move it there once it is safely on the disk.
+
+    In a folder of its own, because `save_file` begins with a file under a name of its own choice:
+    what a killed run leaves behind must be recognised and removed.
+    """
+    workshop = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for litter in _unfinished(path):  # of runs that were killed while they wrote
-            litter.unlink(missing_ok=True)
+            shutil.rmtree(litter, ignore_errors=True)
+        workshop.mkdir()
+        unfinished = workshop / "checkpoint"
         unfinished.touch()
         mode = unfinished.stat().st_mode
         save_file(tensors, unfinished, metadata=metadata)
         unfinished.chmod(mode)  # save_file makes files that only their owner can read
         _flush(unfinished)
         unfinished.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        if isinstance(error, OSError | SafetensorError):
-            raise _unwritable(path, tensors, error) from error
-        raise
+    except (OSError, SafetensorError) as error:
+        raise _unwritable(path, tensors, error) from error
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
     with contextlib.suppress(OSError):  # not every system lets a folder be flushed
         _flush(path.parent)
 
 
 def _unfinished(path: Path) -> list[Path]:
-    start, end = f"{path.name}.", ".part"
-    names = (entry.name for entry in path.parent.iterdir())
-    middle = [name for name in names if name.startswith(start) and name.endswith(end)]
-    # 32 hexadecimal digits, so that a checkpoint that is called so is not taken for litter
-    hexadecimal = [name for name in middle if len(name) == len(start) + 32 + len(end)]
-    return [path.with_name(name) for name in hexadecimal]
+    """List what killed runs left behind; only names with 32 hexadecimal digits can be theirs."""
+    theirs = re.compile(re.escape(path.name) + r"\.[0-9a-f]{32}\.part")
+    return [entry for entry in path.parent.iterdir() if theirs.fullmatch(entry.name)]
 
 
 def _flush(path: Path) -> None:
