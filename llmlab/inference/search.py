@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from numbers import Real
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -44,13 +45,17 @@ class Hypothesis(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A running hypothesis: the row it continues, with which token, and how probable it is now."""
+    """A running hypothesis: the row it continues, with which token, and how probable it is now.
+
+    The greedy one goes on beside the beam, and takes no place in it, once it has dropped out.
+    """
 
     text: int
     log_probability: float
     parent: int
     token: int
     greedy: bool
+    beside: bool
 
 
 @torch.inference_mode()
@@ -68,9 +73,9 @@ def beam_search(
     """Find texts that are as probable as possible; one list for each text, the best first.
 
     Step by step the `n_beams` most probable continuations of each text are kept; those that end
-    leave. The greedy text, which takes the most probable token each time, is followed as well, so
-    no score is ever below that of the greedy search, which is ``n_beams=1``. A search ends when
-    nothing that is running could still come among the `n_best` (all `n_beams` if None), or after
+    leave. Beside them runs the greedy search, which takes the most probable token each time and
+    is what ``n_beams=1`` does, so that no best score is ever below its. A search ends when nothing
+    that is running could still come among the `n_best` (`n_beams` of them if None), or after
     `max_new_tokens`, one number or one for each text; what is not finished then is cut off.
 
     `length_penalty` is the exponent in `length_divisor`: 0 ranks by probability alone, which
@@ -98,14 +103,13 @@ def beam_search(
     (1, 3) 0.24
     (2, 3) 0.36
     """
-    n_beams = whole_number(n_beams, "n_beams", least=1)
+    n_beams, length_penalty = checked_settings(n_beams, length_penalty)
     n_texts = whole_number(n_texts, "n_texts", least=0)
     n_best = n_beams if n_best is None else whole_number(n_best, "n_best", least=1)
     limits = _limits(max_new_tokens, n_texts)
-    _check_penalty(length_penalty)
 
     done: list[list[Hypothesis]] = [[] for _ in range(n_texts)]
-    rows = [_Row(text, 0.0, text, start_id, greedy=True) for text in range(n_texts)]
+    rows = [_Row(text, 0.0, text, start_id, greedy=True, beside=False) for text in range(n_texts)]
     ids_NT = torch.empty(n_texts, 0, dtype=torch.long)
     for length in range(1, max(limits, default=0) + 1):
         parents_N = torch.tensor([row.parent for row in rows])
@@ -116,13 +120,10 @@ def beam_search(
         rows = []
         for text, beam in beams.items():
             running = []
-            for row in _most_probable(beam, n_beams):
-                finished = row.token == end_id
-                if finished or length == limits[text]:
-                    score = row.log_probability / length_divisor(length, length_penalty)
+            for row in _kept(beam, n_beams):
+                if row.token == end_id or length == limits[text]:
                     ids = (*ids_NT[row.parent, 1:].tolist(), row.token)
-                    score = score if finished else -math.inf
-                    done[text].append(Hypothesis(ids, row.log_probability, score, finished))
+                    done[text].append(_hypothesis(ids, row, end_id, length_penalty))
                 else:
                     running.append(row)
             done[text] = sorted(done[text], key=_rank)[:n_best]
@@ -130,7 +131,8 @@ def beam_search(
             # than it would have if it stayed as probable as it is up to the greatest length.
             to_beat = done[text][-1].score if len(done[text]) == n_best else -math.inf
             most = length_divisor(limits[text], length_penalty)
-            rows += [row for row in running if row.log_probability / most >= to_beat]
+            if any(row.log_probability / most >= to_beat for row in running):
+                rows += running
         if not rows:
             break
     return done
@@ -177,14 +179,22 @@ def _continuations(rows: list[_Row], values_NK: Tensor, ids_NK: Tensor) -> dict[
         for place, (value, token) in enumerate(zip(values, ids, strict=True)):
             if value > -math.inf:
                 greedy = row.greedy and place == 0
-                beam.append(_Row(row.text, row.log_probability + value, number, token, greedy))
+                log_probability = row.log_probability + value
+                beam.append(_Row(row.text, log_probability, number, token, greedy, row.beside))
     return beams
 
 
-def _most_probable(beam: list[_Row], n_beams: int) -> list[_Row]:
-    """Keep the best continuations, and the greedy one if it is not among them."""
-    ranked = sorted(beam, key=lambda row: -row.log_probability)
-    return ranked[:n_beams] + [row for row in ranked[n_beams:] if row.greedy]
+def _kept(beam: list[_Row], n_beams: int) -> list[_Row]:
+    """Keep the best continuations, and beside them the greedy one if it is not among them."""
+    ranked = sorted((row for row in beam if not row.beside), key=lambda row: -row.log_probability)
+    best = ranked[:n_beams]
+    return best + [row._replace(beside=True) for row in beam if row.greedy and row not in best]
+
+
+def _hypothesis(ids: tuple[int, ...], row: _Row, end_id: int, penalty: float) -> Hypothesis:
+    finished = ids[-1] == end_id
+    score = row.log_probability / length_divisor(len(ids), penalty) if finished else -math.inf
+    return Hypothesis(ids, row.log_probability, score, finished)
 
 
 def _rank(hypothesis: Hypothesis) -> tuple:
@@ -202,12 +212,14 @@ def _limits(max_new_tokens: int | Iterable[int], n_texts: int) -> list[int]:
     return [whole_number(limit, "max_new_tokens", least=1) for limit in each]
 
 
-def _check_penalty(penalty: float) -> None:
-    if not isinstance(penalty, int | float) or not 0 <= penalty < math.inf:
+def checked_settings(n_beams: int, length_penalty: float) -> tuple[int, float]:
+    """Give the settings of a search back; raises ``ValueError`` where they make no sense."""
+    if not isinstance(length_penalty, Real) or not 0 <= length_penalty < math.inf:
         raise ValueError(
-            f"length_penalty={penalty!r} must be a number of at least 0; 0 ranks by probability "
-            "alone, 0.6 lets longer texts win more often"
+            f"length_penalty={length_penalty!r} must be a number of at least 0; 0 ranks by "
+            "probability alone, 0.6 lets longer texts win more often"
         )
+    return whole_number(n_beams, "n_beams", least=1), float(length_penalty)
 
 
 def _checked(log_probs_NV: Tensor | np.ndarray, n_rows: int, end_id: int) -> Tensor:

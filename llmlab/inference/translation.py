@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from llmlab.inference.predict import checked_ids
-from llmlab.inference.search import Hypothesis, beam_search
+from llmlab.inference.search import Hypothesis, beam_search, checked_settings
 from llmlab.model.translator import Translator
 from llmlab.text import BPETokenizer
 from llmlab.text.inputs import each_text, whole_number
@@ -49,14 +49,21 @@ def translate(
     if max_new_tokens is not None:
         most = model.config.context - 1  # the start token takes a place
         max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1, most=most)
-    settings = {"n_beams": n_beams, "length_penalty": length_penalty}
+    n_beams, length_penalty = checked_settings(n_beams, length_penalty)
     batch_size = whole_number(batch_size, "batch_size", least=1)
     sources = _sources(model, tokenizer, texts)
     targets: list[list[int]] = [[] for _ in sources]
     with evaluating(model), _progress_bar(len(sources), progress) as bar:
         for numbers in _batches(sources, batch_size, mixed=model.config.pad_id is not None):
             batch = [sources[number] for number in numbers]
-            found = search_targets(model, tokenizer, batch, max_new_tokens, **settings)
+            found = search_targets(
+                model,
+                tokenizer,
+                batch,
+                max_new_tokens,
+                n_beams=n_beams,
+                length_penalty=length_penalty,
+            )
             for number, hypothesis in zip(numbers, found, strict=True):
                 targets[number] = text_ids(model, hypothesis)
             bar.update(len(batch))
