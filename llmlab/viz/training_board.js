@@ -8,6 +8,7 @@ const LOSS_HEIGHT = 230;
 const SCORE_HEIGHT = 84;
 const TITLE_HEIGHT = 20; // above a score's panel
 const X_HEIGHT = 34; // the steps, and the word below them
+const USUAL_WIDTH = 640;
 const NARROW = 420; // below, the names of baselines stand above the curves, else beside their lines
 const MOST_MARGIN = 150; // for these names
 const LINE_HEIGHT = 14;
@@ -60,9 +61,9 @@ export function roundUp(number) {
 }
 
 function written(number, step) {
-  if (number !== 0 && (Math.abs(number) >= 1e7 || Math.abs(number) < 1e-4)) {
-    return number.toExponential(Math.abs(number) >= 1e7 ? 1 : 0);
-  }
+  const size = Math.max(Math.abs(number), step);
+  if (number !== 0 && (size >= 1e7 || size < 1e-4)) return `${Number(number.toPrecision(3))}`;
+  if (step < 1e-4) return "0";
   const digits = Math.min(20, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
   return number.toLocaleString("en", {
     minimumFractionDigits: digits,
@@ -309,7 +310,7 @@ class View {
     const { run } = this;
     setText(this.title, run.title);
     setText(this.status, run.status);
-    setText(this.numbers, run.numbers);
+    this.writeNumbers();
     setText(this.note, run.note);
     this.note.hidden = run.note === "";
     setText(this.label, run.log ? `${run.label}, log scale` : run.label);
@@ -334,9 +335,21 @@ class View {
     // A screen reader hears of quarters and of the end, not five times a second.
     const milestone = `${run.state} ${Math.floor(percent / 25)}`;
     if (this.milestone !== undefined && this.milestone !== milestone) {
-      setText(this.live, `${run.title}: ${run.status}. ${run.numbers}`);
+      setText(this.live, `${run.title}: ${run.status}. ${this.numbers.textContent}`);
     }
     this.milestone = milestone;
+  }
+
+  /** Every number keeps its place, so lines do not break differently from one moment to the next. */
+  writeNumbers() {
+    const { numbers } = this.run;
+    while (this.numbers.childElementCount > numbers.length) this.numbers.lastChild.remove();
+    numbers.forEach(([name, value], i) => {
+      const pair = this.numbers.children[i] ?? element("span", {}, "", element("b"), " ");
+      if (!pair.parentNode) this.numbers.append(pair);
+      pair.firstChild.data = `${name} `;
+      setText(pair.children[0], value);
+    });
   }
 
   writeSamples() {
@@ -397,7 +410,8 @@ class View {
 
   paint() {
     const { run, losses, means, scores, pen } = this;
-    const width = Math.max(120, this.sheet.clientWidth);
+    // A view that is not in the page yet has no width; it is drawn again once it has one.
+    const width = Math.max(120, this.sheet.clientWidth || USUAL_WIDTH);
     const height = 8 + LOSS_HEIGHT + scores.length * (TITLE_HEIGHT + SCORE_HEIGHT) + X_HEIGHT;
     this.resize(width, height);
     this.look();
@@ -689,7 +703,7 @@ const STYLE = `
     --lm-error: var(--jp-error-color1, #ef9a9a);
   }
 }
-.llmlab-training-board [hidden] { display: none; }
+.llmlab-training-board [hidden] { display: none !important; }
 .llmlab-training-board p { margin: 0; overflow-wrap: anywhere; }
 .llmlab-training-board .lm-title { margin-bottom: 4px; font-weight: 600; font-size: 14px; }
 .llmlab-training-board .lm-bar { height: 8px; margin: 4px 0; background: var(--lm-shade); overflow: hidden; }
@@ -697,7 +711,8 @@ const STYLE = `
   display: block; height: 100%; background: var(--lm-curve); transform-origin: left;
 }
 .llmlab-training-board :is(.lm-status, .lm-numbers, .lm-reading) { min-height: 1.4em; }
-.llmlab-training-board .lm-numbers { color: var(--lm-muted); }
+.llmlab-training-board .lm-numbers { display: flex; flex-wrap: wrap; gap: 0 10px; color: var(--lm-muted); }
+.llmlab-training-board .lm-numbers b { display: inline-block; min-width: 4.2em; font-weight: 400; color: var(--lm-ink); }
 .llmlab-training-board.lm-stopped .lm-status { color: var(--lm-error); }
 .llmlab-training-board .lm-note { color: var(--lm-error); }
 .llmlab-training-board .lm-legend {
@@ -715,13 +730,15 @@ const STYLE = `
   outline: 2px solid var(--lm-curve); outline-offset: -2px;
 }
 .llmlab-training-board .lm-samples { overflow-x: auto; margin-top: 4px; }
-.llmlab-training-board table { border-collapse: collapse; font-size: 12px; }
+.llmlab-training-board table { border-collapse: separate; border-spacing: 0; font-size: 12px; }
 .llmlab-training-board :is(th, td) {
-  min-width: 9em; max-width: 18em; padding: 3px 8px; vertical-align: top; text-align: start;
+  min-width: 7em; max-width: 18em; padding: 3px 8px; vertical-align: top; text-align: start;
   border-bottom: 1px solid var(--lm-line); overflow-wrap: anywhere; white-space: normal;
 }
 .llmlab-training-board th { font-weight: 600; }
-.llmlab-training-board th:first-child { position: sticky; left: 0; background: var(--lm-paper); }
+.llmlab-training-board th:first-child {
+  position: sticky; left: 0; background: var(--lm-paper); border-right: 1px solid var(--lm-line);
+}
 .llmlab-training-board .lm-spoken {
   position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%);
 }

@@ -130,6 +130,7 @@ class TrainingBoard(anywidget.AnyWidget):
         """
         self.state, self.reason = "training", ""
         self._publish()
+        self._sent_at = -math.inf  # the first step follows at once
         if _in_notebook():
             from IPython.display import display
 
@@ -261,19 +262,24 @@ class TrainingBoard(anywidget.AnyWidget):
 
     def numbers(self) -> str:
         """The latest loss, its mean, the learning rate and so on, in words."""
+        return " · ".join(f"{name} {value}" for name, value in self._numbers())
+
+    def _numbers(self) -> list[tuple[str, str]]:
         if self._number is None:
-            return ""
-        step = self._step
-        parts = [f"loss {_short(self._losses.last[1])}"]
+            return []
+        parts = [("loss", _short(self._losses.last[1]))]
         if self._recent:
-            parts.append(f"{self._mean_name()} {_short(sum(self._recent) / len(self._recent))}")
-        if getattr(step, "learning_rate", None) is not None:
-            parts.append(f"learning rate {_short(step.learning_rate)}")
-        if getattr(step, "tokens_per_second", None) is not None:
-            parts.append(f"{float(_short(step.tokens_per_second)):,.0f} tokens/s")
-        if getattr(step, "gradient_norm", None) is not None:
-            parts.append(f"gradient norm {_short(step.gradient_norm)}")
-        return " · ".join(parts)
+            mean = sum(self._recent) / len(self._recent)
+            parts.append((self._mean_name(), _short(mean)))
+        for name, attribute in (
+            ("learning rate", "learning_rate"),
+            ("tokens a second", "tokens_per_second"),
+            ("gradient norm", "gradient_norm"),
+        ):
+            value = getattr(self._step, attribute, None)
+            if value is not None:
+                parts.append((name, _short(value)))
+        return parts
 
     def figure(self) -> "Figure":
         """The curves, scores and samples up to now as a matplotlib figure."""
@@ -379,7 +385,7 @@ class TrainingBoard(anywidget.AnyWidget):
                 "scores": list(self._scores),
                 "state": self.state,
                 "status": _shortened(self.status()),
-                "numbers": self.numbers(),
+                "numbers": [list(pair) for pair in self._numbers()],
                 "note": self.note(),
                 "mean": self._mean_name(),
                 "first": self._first_step(),
@@ -433,7 +439,7 @@ class _Lines:
             width = max(20, shutil.get_terminal_size().columns - 1)
             self._write("\r" + self._line(board)[:width].ljust(width))
             return
-        tenth = None if board._progress is None else int(10 * board._progress)
+        tenth = None if board._progress is None else min(9, int(10 * board._progress))
         now = board._clock()
         if tenth != self._tenth if tenth is not None else now - self._written_at >= _LINE_PERIOD_S:
             self._tenth, self._written_at = tenth, now
@@ -529,16 +535,19 @@ def _duration(seconds: float, *, rough: bool = False) -> str:
 
 
 def _short(number: float) -> str:
-    """Three digits, and no power of ten where it can be helped.
+    """Three digits, also where they are zero, and no power of ten where it can be helped.
 
-    >>> _short(2.9137), _short(12345.6), _short(0.0001234), _short(float("nan"))
-    ('2.91', '12300', '0.000123', 'nan')
+    >>> _short(2.9), _short(12345.6), _short(0.0001234), _short(0), _short(float("nan"))
+    ('2.90', '12,300', '0.000123', '0', 'nan')
     """
     number = float(number)
-    if not math.isfinite(number) or abs(number) >= 1e9:
-        return f"{number:.3g}"
+    if number == 0 or not math.isfinite(number):
+        return f"{number:.0f}"
     rounded = float(f"{number:.3g}")
-    return f"{rounded:.0f}" if abs(rounded) >= 1000 else f"{rounded:.3g}"
+    if not 1e-4 <= abs(rounded) < 1e9:
+        return f"{number:.3g}"
+    digits = max(0, 2 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{digits}f}"
 
 
 def _sample_lines(moment: int, texts: Mapping[str, str]) -> list[str]:
