@@ -5,8 +5,8 @@
 ``EmbeddingMap`` words on the plane that shows most of how they differ (embedding_map)
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
 ``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
-``TranslationStepper`` a sentence translated one token at a time (translation_stepper)
 ``TrainingBoard``  live curves of a training run, its progress and the time left (training_board)
+``TranslationStepper`` a sentence translated one token at a time (translation_stepper)
 ``attention_heatmap``  who looks at whom, as labelled squares with the mask (attention_map)
 ``bars``         numbers by name as horizontal bars (plots)
 ``points``       numbers by name on an axis of powers of ten (plots)
@@ -25,8 +25,8 @@ _HOMES = {
     "EmbeddingMap": "embedding_map",
     "NextToken": "next_token",
     "TokenStrip": "token_strip",
-    "TrainingBoard": "training_board",
     "TranslationStepper": "translation_stepper",
+    "TrainingBoard": "training_board",
     "attention_heatmap": "attention_map",
     "bars": "plots",
     "curves": "plots",
@@ -41,6 +41,7 @@ __all__ = [
     "EmbeddingMap",
     "NextToken",
     "TokenStrip",
+    "TrainingBoard",
     "TranslationStepper",
     "attention_heatmap",
     "bars",
