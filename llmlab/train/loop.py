@@ -170,7 +170,6 @@ class _Run:
 
     def step(self, number: int, steps: int | None) -> tuple[float, float, int]:
         """Learn from the next batches; give the mean loss, the gradient's norm, and the tokens."""
-        device = next(self.model.parameters()).device
         batches = self._next_batches(number, steps)
         n_targets = sum(batch.n_targets for batch in batches)
         if n_targets == 0:
@@ -178,7 +177,9 @@ class _Run:
                 f"step {number} has nothing to learn: no target in its {len(batches)} batch(es); "
                 "leave such batches out"
             )
-        self.model.zero_grad(set_to_none=True)
+        parameters = list(self.model.parameters())
+        device = parameters[0].device
+        _forget_gradients(parameters)
         total = torch.zeros((), device=device)
         with _training(self.model), torch.enable_grad():
             for batch in batches:
@@ -187,14 +188,14 @@ class _Run:
                         share = _checked(self.loss(self.model, batch.to(device))) / n_targets
                     share.backward()
                     total = total + share.detach()
-            parameters = [p for p in self.model.parameters() if p.grad is not None]
-            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+            learned = [parameter for parameter in parameters if parameter.grad is not None]
+            norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in learned])
             loss, length = total.item(), norm.item()
             if not (math.isfinite(loss) and math.isfinite(length)):
-                self.model.zero_grad(set_to_none=True)
+                _forget_gradients(parameters)
                 raise TrainingError(_not_finite(number, loss, length))
             if self.clip is not None:
-                torch.nn.utils.clip_grads_with_norm_(parameters, self.clip, norm)
+                torch.nn.utils.clip_grads_with_norm_(learned, self.clip, norm)
             self.optimizer.step()
         return loss, length, sum(batch.n_tokens for batch in batches)
 
@@ -219,6 +220,11 @@ class _Run:
         if dtype == torch.float32:
             return nullcontext()
         return torch.autocast(device.type, dtype=dtype)
+
+
+def _forget_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = None
 
 
 def _checked(loss: Tensor) -> Tensor:
@@ -270,7 +276,8 @@ def _check_belongs(optimizer: torch.optim.Optimizer | JointOptimizer, model: nn.
 def _training(model: nn.Module) -> Iterator[None]:
     """Put a model into training mode, and each of its parts back into the mode it had."""
     at_rest = [module for module in model.modules() if not module.training]
-    model.train()
+    if at_rest:
+        model.train()
     try:
         yield
     finally:
