@@ -595,7 +595,10 @@ class View {
     this.slider.addEventListener("input", () => session.moveTo(Number(this.slider.value)));
     this.speed.addEventListener("change", () => session.setSpeed(Number(this.speed.value)));
     const place = ({ value }) => (value === "" ? null : Number(value));
-    this.layer.addEventListener("change", () => session.change({ layer: place(this.layer) }));
+    this.layer.addEventListener("change", () => {
+      const layer = place(this.layer);
+      session.change(layer === null ? { layer, head: null } : { layer });
+    });
     this.head.addEventListener("change", () => session.change({ head: place(this.head) }));
     this.sheet.addEventListener("keydown", (event) => this.walk(event));
     for (const [name, chips] of [["row", this.target], ["column", this.source]]) {
@@ -887,16 +890,19 @@ class View {
       const [from, to] = alone ? [column, place] : [place, shown];
       const [x, y] = [this.source.middle(from), this.target.middle(to)];
       const half = LINES_PX / 2;
-      const path = drawing("path", {
+      paths.push({
         d: `M ${x} 0 C ${x} ${half} ${y} ${half} ${y} ${LINES_PX}`,
         pathLength: 1,
         "stroke-width": (1 + (6 * weight) / scale).toFixed(2),
         "stroke-opacity": Math.min(1, weight / scale).toFixed(3),
       });
-      if (fresh) path.classList.add("lm-fresh");
-      paths.push(path);
     });
-    lines.replaceChildren(...paths);
+    // Lines that stay where they are go on with what they do: they may still be growing.
+    const key = JSON.stringify(paths);
+    if (key === this.lineKey) return;
+    this.lineKey = key;
+    lines.replaceChildren(...paths.map((path) => drawing("path", path)));
+    lines.classList.toggle("lm-fresh", fresh);
   }
 
   /** The present token and what it looks at are in sight; the page itself does not move. */
@@ -1130,8 +1136,8 @@ body[data-jp-theme-light="false"] .llmlab-translation-stepper { ${DARK} }
   .llmlab-translation-stepper .lm-legend { display: none; }
 }
 @media (prefers-reduced-motion: no-preference) {
-  .llmlab-translation-stepper .lm-fresh > * { animation: llmlab-appear 300ms ease-out; }
-  .llmlab-translation-stepper path.lm-fresh { animation: llmlab-flow 450ms ease-out; }
+  .llmlab-translation-stepper tr.lm-fresh > * { animation: llmlab-appear 300ms ease-out; }
+  .llmlab-translation-stepper .lm-lines.lm-fresh path { animation: llmlab-flow 450ms ease-out; }
   .llmlab-translation-stepper .lm-chip { transition: background-color 150ms ease-out; }
 }
 @keyframes llmlab-appear { from { opacity: 0; } }

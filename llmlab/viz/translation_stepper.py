@@ -66,8 +66,8 @@ class TranslationStepper(anywidget.AnyWidget):
     is shown to the person who types. ``examples`` are sentences on buttons.
 
     ``text``, ``step`` (1 to T), ``layer`` and ``head`` follow what the person does and can be set
-    at any time. Layers and heads count from 0, as in `AttentionExplorer`; None is the mean, and
-    with ``layer=None`` it is the mean over all heads of all layers.
+    at any time. Layers and heads count from 0, as in `AttentionExplorer`. None is the mean:
+    ``layer=None`` over all heads of all layers, ``head=None`` over the heads of the layer.
     """
 
     _esm = Path(__file__).with_name("translation_stepper.js")
@@ -98,8 +98,6 @@ class TranslationStepper(anywidget.AnyWidget):
             )
         if not isinstance(text, str):
             raise TypeError(f"text={text!r} is not a string; give the sentence to translate")
-        if head is not None and layer is None:
-            raise ValueError(f"head={head!r} of which layer? give layer=, or leave head out")
         self._read = read
         # Requests may arrive on a thread of their own while a cell runs on the main one.
         self._lock = threading.RLock()
@@ -141,6 +139,10 @@ class TranslationStepper(anywidget.AnyWidget):
             name = proposal.trait.name
             size = self._shown.weights_LHTS.shape[("layer", "head").index(name)]
             check_index(name, proposal.value, size)
+            if name == "head" and self.layer is None:
+                raise ValueError(
+                    f"head={proposal.value} of which layer? set layer first, or leave head out"
+                )
         return proposal.value
 
     def set_state(self, sync_data: dict) -> None:
@@ -149,6 +151,11 @@ class TranslationStepper(anywidget.AnyWidget):
             last = len(self._shown.target)
             sync_data = {**sync_data, "step": min(max(1, sync_data["step"]), last)}
         super().set_state(sync_data)
+
+    @traitlets.observe("layer")
+    def _on_layer(self, change) -> None:
+        if change.new is None:
+            self.head = None
 
     @traitlets.observe("text")
     def _on_text(self, change) -> None:
