@@ -7,58 +7,20 @@ import torch
 
 from llmlab.inference import beam_search, translate, translation
 from llmlab.inference.translation import search_targets
-from llmlab.model.translator import Translator, TranslatorConfig
 from llmlab.text import BPETokenizer
-from llmlab.text.tokenizers import _BYTE_TO_CHARACTER, GPT2_PATTERN
 
-from .conftest import MERGED, make_tiny, shaken
-
-SPECIAL = ["<pad>", "<start>", "<end>", "<note>"]
-# of many lengths, two of them twice
-TEXTS = [
-    "abc",
-    "ab abc a",
-    "x",
-    "Ein Satz, etwas länger.",
-    "abc",
-    "\x00",
-    "é\U0001f600",
-    " a b",
-    "x",
-]
+from .conftest import make_tiny
+from .translators import SPECIAL, TEXTS, liking, make_tokenizer, make_translator, modes, never
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    names = [*_BYTE_TO_CHARACTER.values(), *MERGED, *SPECIAL]
-    return BPETokenizer(names, pattern=GPT2_PATTERN, special=SPECIAL)
-
-
-def make_translator(tokenizer, *, spare=2, **options):
-    """A random model in double precision, which likes the end enough to stop sometimes."""
-    special = tokenizer.special_tokens
-    settings = {
-        "vocab_size": tokenizer.vocab_size + spare, "context": 40, "width": 16, "n_heads": 4,
-        "n_encoder_layers": 2, "n_decoder_layers": 2, "tied": False,
-        "pad_id": special["<pad>"], "start_id": special["<start>"], "end_id": special["<end>"],
-    }  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = shaken(Translator(TranslatorConfig(**settings | options))).double()
-    with torch.no_grad():
-        model.output.weight[special["<end>"]] *= 4
-    return model
+    return make_tokenizer()
 
 
 @pytest.fixture(scope="module")
 def model(tokenizer):
     return make_translator(tokenizer).requires_grad_(False)
-
-
-def never(model, tokenizer):
-    """What the model must not write: marks other than the end, ids the tokenizer lacks."""
-    ids = [tokenizer.special_tokens[name] for name in ("<pad>", "<start>", "<note>")]
-    return ids + list(range(tokenizer.vocab_size, model.config.vocab_size))
 
 
 @torch.no_grad()
@@ -141,24 +103,6 @@ def test_texts_are_one_or_a_list_or_a_generator(model, tokenizer):
     assert translate(model, tokenizer, (text for text in TEXTS)) == found
     assert translate(model, tokenizer, ["abc"]) == [translate(model, tokenizer, "abc")]
     assert translate(model, tokenizer, []) == []
-
-
-def liking(tokenizer, *contents):
-    """A model that always wants to write these bytes or marks, the first most."""
-    model = make_translator(tokenizer)
-    with torch.no_grad():
-        for block in model.decoder:
-            for part in (block.attention, block.cross_attention, block.feed_forward):
-                for parameter in part.parameters():
-                    parameter.zero_()
-        model.token_embedding.weight[:] = 1.0
-        model.decoder_norm.weight[:] = 1.0
-        model.output.weight.zero_()
-        for place, content in enumerate(contents):
-            known = tokenizer.special_tokens
-            ids = known[content] if content in known else tokenizer.token_bytes.index(content)
-            model.output.weight[ids] = 1.0 - place / 20
-    return model
 
 
 @pytest.mark.parametrize("n_beams", [1, 3])
@@ -248,10 +192,6 @@ def test_a_broken_model_is_told(tokenizer):
     for n_beams in (1, 2):
         with pytest.raises(ValueError, match="is nan, not a number to choose by; the model's wei"):
             translate(model, tokenizer, "abc", n_beams=n_beams)
-
-
-def modes(model):
-    return [module.training for module in model.modules()]
 
 
 def test_a_model_in_training_is_used_without_dropout_and_goes_on_training(tokenizer):
