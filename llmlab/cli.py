@@ -1,4 +1,4 @@
-"""The ``llmlab`` command: ``lab``, ``fetch``, ``doctor`` and ``chat``.
+"""The ``llmlab`` command: ``lab``, ``fetch``, ``doctor``, ``train`` and ``chat``.
 
 Exit status: 0 when all went well, 1 with a sentence on stderr when it did not, 2 for a wrong
 command line, 130 after Ctrl-C, 141 when the reader of its output has left, as ``head`` does.
@@ -100,6 +100,19 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--max-new-tokens", type=_positive, metavar="N", help="longest answer")
     add.add_argument("--seed", type=_seed, metavar="N", help="the same seed gives the same answers")
     add.set_defaults(run=chat)
+
+    add = commands.add_parser("train", help="train one of the models that come with llmlab anew")
+    add.add_argument("what", choices=["translator"], help="from English to another language")
+    add.add_argument("--language", choices=["es", "de", "fr"], default="es", help="else es")
+    add.add_argument(
+        "--output", type=Path, metavar="FILE", help="else english-spanish.safetensors, for example"
+    )
+    add.add_argument("--steps", type=_positive, metavar="N", help="how many; else the recipe's")
+    add.add_argument("--max-words", type=_positive, metavar="N", help="longest English sentence")
+    add.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda or mps; else a GPU if there is one"
+    )
+    add.set_defaults(run=train)
     return parser
 
 
@@ -173,6 +186,32 @@ def chat(chosen: argparse.Namespace) -> int:
     except (ValueError, FileNotFoundError) as error:  # no such model, no such folder
         print(f"llmlab: {error}", file=sys.stderr)
         return 1
+
+
+def train(chosen: argparse.Namespace) -> int:
+    """Train a translator by its recipe; a run that was stopped goes on where it was."""
+    from llmlab.data.pairs import LANGUAGES
+    from llmlab.recipes import TranslatorRecipe, train_translator
+    from llmlab.train import TrainingError
+    from llmlab.viz import TrainingBoard
+
+    options = ("language", "steps", "max_words")
+    given = {name: getattr(chosen, name) for name in options if getattr(chosen, name) is not None}
+    name = LANGUAGES[chosen.language]
+    path = chosen.output or Path(f"english-{name.lower()}.safetensors")
+    board = TrainingBoard(f"English to {name}")
+    try:
+        result = train_translator(
+            TranslatorRecipe(**given), path, device=chosen.device, watch=board.watch
+        )
+    except (ValueError, TrainingError, OSError) as error:
+        print(f"llmlab: {error}", file=sys.stderr)
+        return 1
+    if result is None:
+        print(f"stopped; the same command goes on from {path}.training", file=sys.stderr)
+        return 130
+    print(f"BLEU {result.bleu:.1f} on {result.n_tested:,} held-out sentences; {path} and its card")
+    return 0
 
 
 def lab(given: list[str]) -> int:

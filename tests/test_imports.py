@@ -18,10 +18,11 @@ MAY_IMPORT = {
     "text": {"data"},
     "model": {"data", "device", "text"},
     "train": {"data", "device", "text", "model"},
-    "inference": {"data", "device", "text", "model"},
+    "inference": {"data", "device", "text", "model", "train"},
     "exercises": {"data", "text", "model", "inference"},
     "doctor": {"data", "device", "text", "model", "inference"},
-    "cli": {"data", "device", "text", "model", "inference", "doctor", "threads"},
+    "recipes": {"data", "device", "text", "model", "train", "inference"},
+    "cli": {"data", "device", "text", "model", "inference", "doctor", "recipes", "threads", "viz"},
     "__main__": {"cli"},
 }
 

@@ -10,6 +10,7 @@
 ``induction_scores``           how much each head looks for what followed the last time
 ``AttentionReader``            all of that at once, for a text that changes as you type
 ``Chat``                       a conversation with an instruction-tuned model
+``load_translator``            a trained translator and its tokenizer
 ``translate``                  translate texts with a Translator
 ``beam_search``                find probable texts by following several beginnings at once
 ``TranslationReader``          a translation and how it came about, for a text that changes
@@ -29,6 +30,7 @@ from llmlab.inference.search import beam_search
 from llmlab.inference.trace import trace
 from llmlab.inference.translation import translate
 from llmlab.inference.translation_reader import TranslationReader
+from llmlab.inference.translators import load_translator
 
 __all__ = [
     "AttentionReader",
@@ -43,6 +45,7 @@ __all__ = [
     "generate",
     "head_statistics",
     "induction_scores",
+    "load_translator",
     "next_token_probabilities",
     "trace",
     "translate",
