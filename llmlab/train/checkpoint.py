@@ -316,8 +316,11 @@ def _describe_schedule(schedule: Schedule | None) -> dict | None:
 
 def _describe_optimizer(optimizer, model: nn.Module, tensors: Tensors) -> dict:
     names = _parameter_names(optimizer, model, "give the optimiser of the model that you save")
-    state = _pack(optimizer.state_dict(), "optimizer", tensors)
-    return {"kinds": _kinds(optimizer), "parameters": names, "state": state}
+    state = optimizer.state_dict()
+    # in the order of the parameters: that of their first steps is lost when a run is resumed
+    state = state | {"state": dict(sorted(state["state"].items()))}
+    packed = _pack(state, "optimizer", tensors)
+    return {"kinds": _kinds(optimizer), "parameters": names, "state": packed}
 
 
 def _kinds(optimizer) -> list[str]:
@@ -374,6 +377,8 @@ _TENSOR, _TUPLE, _PAIRS = "$tensor", "$tuple", "$pairs"
 def _pack(value: object, name: str, tensors: Tensors) -> Json:
     """Turn nested dictionaries, lists and tuples into JSON; tensors go to `tensors` by name."""
     if isinstance(value, Tensor):
+        while name in tensors:  # of {1: …, "1": …}, or of {"a.b": …, "a": {"b": …}}
+            name += "'"
         tensors[name] = value
         return {_TENSOR: name}
     if isinstance(value, dict):
@@ -464,15 +469,14 @@ def _flush(path: Path) -> None:
 
 def _unwritable(path: Path, tensors: Tensors, error: Exception) -> OSError:
     size = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
-    number, reason = getattr(error, "errno", None), str(error)
+    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
     if number is None:  # safetensors has no errors of its own for each reason, only a text
-        named = re.search(r"\(os error (\d+)\)", reason)
-        number = int(named[1]) if named else errno.EIO
-    reason = os.strerror(number) if number != errno.EIO else reason
+        named = re.search(r"\(os error (\d+)\)", str(error))
+        number, reason = (int(named[1]), os.strerror(int(named[1]))) if named else (errno.EIO, None)
     kept = "the checkpoint that was there is as it was" if path.exists() else "nothing was written"
     return OSError(
         number,
-        f"{path} could not be written ({reason}); {kept}. It needs {size:,.1f} MB: make room on "
+        f"{path} could not be written ({reason or error}); {kept}. It needs {size:,.1f} MB: make room on "
         "the disk, or give a path that you may write to",
     )
 
