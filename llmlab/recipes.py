@@ -243,7 +243,7 @@ def _command(recipe: TranslatorRecipe) -> str:
     given = [
         f" {option} {getattr(recipe, name)}"
         for option, name in options.items()
-        if getattr(recipe, name) != getattr(TranslatorRecipe, name)
+        if getattr(recipe, name) != getattr(type(recipe), name)
     ]
     return f"llmlab train translator --language {recipe.language}{''.join(given)}"
 
@@ -266,7 +266,7 @@ rely on what it writes.
 - **Training**: {recipe.steps:,} steps, {result.minutes:.0f} minutes, on {result.device},
   PyTorch {torch.__version__}.
 - **Made by** `{_command(recipe)}`, from the seed
-  {recipe.seed}. Another machine rounds in another order, so its weights and its BLEU differ a little.
+  {recipe.seed}. Another machine rounds in another order, so its weights differ a little.
 
 | setting | value |
 |---|---|
