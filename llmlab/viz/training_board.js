@@ -712,7 +712,7 @@ const STYLE = `
 }
 .llmlab-training-board :is(.lm-status, .lm-numbers, .lm-reading) { min-height: 1.4em; }
 .llmlab-training-board .lm-numbers { display: flex; flex-wrap: wrap; gap: 0 10px; color: var(--lm-muted); }
-.llmlab-training-board .lm-numbers b { display: inline-block; min-width: 4.2em; font-weight: 400; color: var(--lm-ink); }
+.llmlab-training-board .lm-numbers b { display: inline-block; min-width: 3.4em; font-weight: 400; color: var(--lm-ink); }
 .llmlab-training-board.lm-stopped .lm-status { color: var(--lm-error); }
 .llmlab-training-board .lm-note { color: var(--lm-error); }
 .llmlab-training-board .lm-legend {
@@ -752,9 +752,11 @@ const STYLE = `
 }
 `;
 
-export default {
+export default () => ({
+  // Views share nothing but the model: each draws what the kernel sent last.
+  initialize: () => () => {},
   render({ model, el }) {
     const view = new View(model, el);
     return () => view.close();
   },
-};
+});
