@@ -26,9 +26,10 @@ def trace(model: nn.Module, keep: Iterable[str] = ("weights",)) -> Iterator[Reco
 
     The output stays the same to the last bit. What is kept is detached and stays on the model's
     device; the weights take L * H * T * S * 4 bytes a text in float32: 283 MB for SmolLM2 at 512
-    tokens. The record holds the last run; runs with the same KV cache count as one. Only what the
-    thread runs that entered the block is kept. A function of your own given as `attend` is asked
-    a second time in each layer, with unit vectors as values, for the weights it really uses.
+    tokens. The record holds the last run; runs with the same KV cache count as one, and what was
+    kept follows the rows that the cache selects. Only what the thread runs that entered the block
+    is kept. A function of your own given as `attend` is asked a second time in each layer, with
+    unit vectors as values, for the weights it really uses.
     Raises ``TypeError`` for what is no module and ``ValueError`` for a model without attention
     or an unknown name in `keep`.
     """

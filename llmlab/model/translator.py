@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -29,12 +30,12 @@ from llmlab.model.layers import (
 class TranslatorConfig(TransformerConfig):
     """The sizes and choices that make one Translator.
 
-    `context` is the longest source and the longest target in tokens, the start and the end
-    included. `pad_id` fills short texts up to the length of the longest in a batch, and nothing
-    attends to it in the source; None makes a model that cannot tell padding from text. `start_id`
-    opens every target, `end_id` closes it. `dropout` is the share of each layer's result that is
-    left out at random in training. `tied` makes one table of the embeddings of both texts and the
-    output head; otherwise the head has its own. The rest is as in `GPTConfig`.
+    `context` is the longest source, and the longest target with its start, in tokens. `pad_id`
+    fills short texts up to the length of the longest in a batch, and nothing attends to it in the
+    source; None makes a model that cannot tell padding from text. `start_id` opens every target,
+    `end_id` closes it. `dropout` is the share of the embeddings and of each layer's result that is
+    left out at random in training (Vaswani et al. 2017, section 5.4). Both texts share one table
+    of embeddings, and the output head as well if `tied`. The rest is as in `GPTConfig`.
     Raises ``ValueError`` for sizes and ids that do not fit together.
     """
 
@@ -57,11 +58,12 @@ class TranslatorConfig(TransformerConfig):
             raise ValueError(
                 f"context={self.context} leaves no room for a token after the start; use at least 2"
             )
-        number = isinstance(self.dropout, int | float) and not isinstance(self.dropout, bool)
+        number = isinstance(self.dropout, Real) and not isinstance(self.dropout, bool)
         if not number or not 0 <= self.dropout < 1:
             raise ValueError(
-                f"dropout={self.dropout!r} is no share from 0 up to, but not, 1; use 0.0 or 0.1"
+                f"dropout={self.dropout!r} is no share of at least 0 and below 1; use 0.0 or 0.1"
             )
+        object.__setattr__(self, "dropout", float(self.dropout))  # this class is frozen
         self._check_special()
 
     def _check_special(self) -> None:

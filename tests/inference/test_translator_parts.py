@@ -26,10 +26,17 @@ CONFIGS = {
 }
 
 
+def random_translator(config, **options):
+    """Make the same model each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return shaken(Translator(config, **options))
+
+
 @pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS)
 def model(request):
     """Double precision, so that what is added up in another order stays the same."""
-    return shaken(Translator(request.param)).requires_grad_(False).double()
+    return random_translator(request.param).requires_grad_(False).double()
 
 
 def texts(n_source=6, n_target=8, n_texts=3):
@@ -55,7 +62,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("attention", [attend, attend_fused])
 def test_each_part_shows_the_weights_that_mix_the_values(attention):
-    model = shaken(Translator(CONFIGS["rotary"], attend=attention)).requires_grad_(False)
+    model = random_translator(CONFIGS["rotary"], attend=attention).requires_grad_(False)
     source_BS, target_BT = texts()
     outputs = []
     for module in model.modules():
@@ -197,7 +204,7 @@ def test_an_own_attention_shows_its_weights_in_every_part():
     def my_flat(q_BHTD, k_BHSD, v_BHSD, *, causal=False, mask_BTS=None):
         return attend(q_BHTD * 0, k_BHSD, v_BHSD, causal=causal, mask_BTS=mask_BTS)
 
-    model = shaken(Translator(CONFIGS["rotary"], attend=my_flat)).requires_grad_(False)
+    model = random_translator(CONFIGS["rotary"], attend=my_flat).requires_grad_(False)
     source_BS, target_BT = texts()
     with trace(model) as record:
         memory, cache = model.encode(source_BS), model.new_cache()

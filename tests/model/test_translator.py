@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from llmlab.model import Translator, attend, attend_fused
 from llmlab.model.translator import Memory
 
-from .conftest import shaken
+from .conftest import random_translator
 from .translators import CLASSIC, FAMILIES, OURS, PAD, SOURCE, TARGET, padded, words
 
 pairs = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 7)), min_size=1, max_size=4)
@@ -75,7 +75,7 @@ def test_the_order_of_the_pairs_changes_nothing(translator, order):
 
 
 def test_a_model_without_a_padding_id_takes_padding_for_text():
-    blind = shaken(Translator(dataclasses.replace(OURS, pad_id=None)))
+    blind = random_translator(dataclasses.replace(OURS, pad_id=None))
     with torch.no_grad():
         assert blind.encode(SOURCE).mask_BS is None
         alone, together = blind(SOURCE[1:2, :4], TARGET[1:2]), blind(SOURCE, TARGET)[1:2]
@@ -89,7 +89,7 @@ def test_a_model_without_a_padding_id_takes_padding_for_text():
 @pytest.mark.parametrize("attention", [attend, attend_fused])
 @pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
 def test_an_empty_source_is_one_padding_token_and_leaves_no_nan(config, attention):
-    model = shaken(Translator(config, attend=attention))
+    model = random_translator(config, attend=attention)
     source_BS = SOURCE.clone()
     source_BS[1] = PAD
     assert model.encode(source_BS).mask_BS.sum(dim=1).tolist() == [9, 1, 1]
@@ -101,14 +101,14 @@ def test_an_empty_source_is_one_padding_token_and_leaves_no_nan(config, attentio
 
 
 def test_rotary_positions_know_only_how_far_apart_two_words_are():
-    model = shaken(Translator(OURS)).requires_grad_(False)
+    model = random_translator(OURS).requires_grad_(False)
     left_BS = torch.cat((torch.full((3, 3), PAD), SOURCE), dim=1)
     assert_close(
         model.encode(left_BS).vectors_BSC[:, 3:][SOURCE != PAD],
         model.encode(SOURCE).vectors_BSC[SOURCE != PAD],
         atol=1e-5, rtol=1e-5,
     )  # fmt: skip
-    classic = shaken(Translator(CLASSIC)).requires_grad_(False)
+    classic = random_translator(CLASSIC).requires_grad_(False)
     shifted = classic.encode(left_BS).vectors_BSC[:, 3:]
     assert (shifted - classic.encode(SOURCE).vectors_BSC)[SOURCE != PAD].abs().max() > 0.1
 
@@ -137,7 +137,7 @@ def my_attend(q_BHTD, k_BHSD, v_BHSD, *, causal=False, mask_BTS=None):
 @pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
 @pytest.mark.parametrize("own", [attend, my_attend])
 def test_written_out_and_own_attention_give_the_scores_of_the_fused_one(config, own):
-    model = shaken(Translator(config, attend=attend_fused)).requires_grad_(False)
+    model = random_translator(config, attend=attend_fused).requires_grad_(False)
     other = Translator(config, attend=own)
     other.load_state_dict(model.state_dict())
     assert_close(other(SOURCE, TARGET), model(SOURCE, TARGET), atol=1e-5, rtol=1e-5)

@@ -10,9 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from llmlab.model import Translator
-
-from .conftest import shaken
+from .conftest import random_translator
 from .translators import CLASSIC, OURS, PAD, SOURCE, TARGET, padded, words
 
 
@@ -111,7 +109,7 @@ pairs = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 7)), min_size=1, ma
 )
 @example(CLASSIC, [(9, 7), (4, 7), (1, 2)], 0)
 def test_the_same_weights_in_pytorchs_transformer_give_the_same_scores(config, pairs, seed):
-    model = shaken(Translator(config), seed=seed)
+    model = random_translator(config, seed=seed)
     theirs = their_transformer(model)
     n_source, n_target = map(max, zip(*pairs, strict=True))
     source_BS = padded(words(len(pairs), n_source, seed=seed), [n for n, _ in pairs])
@@ -126,7 +124,7 @@ def test_the_same_weights_in_pytorchs_transformer_give_the_same_scores(config, p
 
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
 def test_and_the_same_gradients():
-    model = shaken(Translator(CLASSIC)).double()
+    model = random_translator(CLASSIC).double()
     theirs = their_transformer(model).double()
     outer = [model.token_embedding.weight, model.target_positions.weight]
     found = torch.autograd.grad(model(SOURCE, TARGET).logsumexp(-1).sum(), outer)
@@ -201,7 +199,7 @@ def test_the_usual_config_computes_what_numpy_does(activation, tied):
     config = dataclasses.replace(
         OURS, activation=activation, tied=tied, rotary_base=100.0, norm_eps=1e-3
     )
-    model = shaken(Translator(config), size=0.2).double()
+    model = random_translator(config, size=0.2).double()
     source, target = words(9).tolist(), words(7, seed=2).tolist()
     with torch.no_grad():
         found = model(torch.tensor([source]), torch.tensor([target]))[0]
