@@ -13,7 +13,8 @@ def corpus_bleu(hypotheses: Iterable[str], references: References) -> float:
     `references` has one reference for each hypothesis or a list of them, of any length. It is
     sacrebleu's ``corpus_bleu`` with all its defaults, so that the number can be compared with
     others'; its signature is ``nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp``. Compare only
-    what was measured on the same texts with the same references.
+    what was measured on the same texts with the same references. BLEU counts runs of up to four
+    words, so that texts which are all shorter get 0; for those there is `exact_match`.
 
     Raises ``ValueError`` where the numbers do not match or nothing is given, ``TypeError`` for
     what is no list of texts. Sources: Papineni et al. 2002, "BLEU"; Post 2018, "A Call for

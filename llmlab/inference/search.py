@@ -16,6 +16,8 @@ from torch import Tensor
 
 from llmlab.text.inputs import whole_number
 
+LENGTH_PENALTY = 0.6  # of "Attention Is All You Need" (Vaswani et al. 2017, section 6.1)
+
 
 class ScoreNext(Protocol):
     """What `beam_search` asks for the scores of the next tokens: a model, or a table."""
@@ -66,7 +68,7 @@ def beam_search(
     end_id: int,
     max_new_tokens: int | Iterable[int],
     n_beams: int = 4,
-    length_penalty: float = 0.6,
+    length_penalty: float = LENGTH_PENALTY,
     n_texts: int = 1,
     n_best: int | None = None,
 ) -> list[list[Hypothesis]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from llmlab.inference.predict import checked_ids
-from llmlab.inference.search import Hypothesis, beam_search, checked_settings
+from llmlab.inference.search import LENGTH_PENALTY, Hypothesis, beam_search, checked_settings
 from llmlab.model.translator import Translator
 from llmlab.text import BPETokenizer
 from llmlab.text.inputs import each_text, whole_number
@@ -26,7 +26,7 @@ def translate(
     texts: str | Iterable[str],
     *,
     n_beams: int = 1,
-    length_penalty: float = 0.6,
+    length_penalty: float = LENGTH_PENALTY,
     max_new_tokens: int | None = None,
     batch_size: int = 64,
     progress: bool | None = None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from llmlab.inference.search import best_tokens
+from llmlab.inference.search import LENGTH_PENALTY, best_tokens
 from llmlab.inference.trace import trace
 from llmlab.inference.translation import (
     check_translator,
@@ -75,7 +75,7 @@ class TranslationReader:
     def _read(self, source: list[int]) -> TranslationReading:
         model, tokenizer = self.model, self.tokenizer
         [found] = search_targets(
-            model, tokenizer, [source], None, n_beams=self.n_beams, length_penalty=0.6
+            model, tokenizer, [source], None, n_beams=self.n_beams, length_penalty=LENGTH_PENALTY
         )
         # One run over the finished translation computes what the search did one by one.
         source_1S = torch.tensor([source], device=model.device)

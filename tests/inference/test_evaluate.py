@@ -70,6 +70,7 @@ def test_bleu_goes_from_0_to_100():
     assert corpus_bleu([text, text], [[text], ["x", text]]) == pytest.approx(100)
     assert corpus_bleu(["six seven"], [text]) == 0
     assert corpus_bleu([""], [text]) == 0
+    assert corpus_bleu(["one two three"], ["one two three"]) == 0  # without a run of four words
 
 
 def test_exact_matches_are_a_share_of_the_texts():

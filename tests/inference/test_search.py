@@ -187,6 +187,31 @@ def test_where_the_beam_loses_the_greedy_text_it_is_found_all_the_same():
     assert math.exp(second.score) == pytest.approx(0.48 * 0.5 * 0.2)
 
 
+def sparse_table(likely, n_tokens=30):
+    """A lattice of a few likely tokens; all others share what is left."""
+    rows = []
+    for token in range(n_tokens):
+        left = 1 - sum(likely.get(token, {}).values())
+        shares = [left / n_tokens] * n_tokens
+        for follower, share in likely.get(token, {}).items():
+            shares[follower] += share
+        rows.append(shares)
+    return table(rows)
+
+
+def test_the_greedy_text_takes_no_place_of_the_beam_after_it_has_dropped_out():
+    # 2 4 7 is greedy and drops out behind 3 5 and 3 6; it would come back before 3 6 9, which wins
+    score_next = sparse_table(
+        {0: {2: 0.5, 3: 0.49}, 2: {4: 0.2}, 3: {5: 0.5, 6: 0.5}, 4: {7: 0.99}, 5: {8: 0.3},
+         6: {9: 0.29}, 7: {1: 0.5}, 8: {1: 0.1}, 9: {1: 1}}
+    )  # fmt: skip
+    settings = {"start_id": 0, "end_id": 1, "max_new_tokens": 4, "length_penalty": 0}
+    [[greedy]] = beam_search(score_next, n_beams=1, **settings)
+    assert greedy.ids == (2, 4, 7, 1)
+    [found] = beam_search(score_next, n_beams=2, **settings)
+    assert [h.ids for h in found] == [(3, 6, 9, 1), (2, 4, 7, 1)]
+
+
 def test_a_penalty_makes_longer_texts_win():
     score_next = table([[0, 0.5, 0.5], [0, 1, 0], [0, 0.9, 0.1]])
     settings = {"start_id": 0, "end_id": 1, "max_new_tokens": 9, "n_beams": 3}
