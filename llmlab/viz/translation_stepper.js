@@ -125,10 +125,18 @@ export function strongest(numbers, count) {
   return places.sort((a, b) => numbers[b] - numbers[a] || a - b).slice(0, count);
 }
 
+/** Bytes of a letter that come as tokens of their own, such as \xc3 and \xa1, as that letter. */
+function decoded(text) {
+  return text.replace(/(\\x[0-9a-f]{2})+/g, (run) => {
+    const bytes = run.split("\\x").slice(1);
+    return new TextDecoder().decode(Uint8Array.from(bytes, (byte) => parseInt(byte, 16)));
+  });
+}
+
 /** The translation after so many steps; at the end it is what the kernel made of the tokens. */
 export function written({ target, translation }, step) {
   const words = target.slice(0, step).filter((token) => !Object.hasOwn(SPECIAL, token));
-  const text = step >= target.length ? translation : words.join("").trimStart();
+  const text = step >= target.length ? translation : decoded(words.join("")).trimStart();
   return text.replace(TURNING, "");
 }
 

@@ -493,6 +493,8 @@ def test_the_translation_grows_token_by_token_and_ends_as_the_kernel_has_it():
     assert texts[:2] == ["Er", "Er ist"]
     assert texts[2:5] == ["Er ist", "Er ist", "Er ist m"]
     assert texts[6:] == ["Er ist müde", "Er ist müde."]
+    target = [" m", "\\xc3", "\\xbc", "de\\n", "<end>"]
+    assert js(body, target=target, translation="müde")[:4] == ["m", "m\ufffd", "mü", "müde\\n"]
 
 
 def test_bytes_are_read_wherever_they_start():
@@ -534,7 +536,10 @@ FAKE_KERNEL = """
         else Object.assign(state, made(n, text, T));
         listeners['change:reading']?.();
     };
-    const until = async (ready) => { while (!ready()) await new Promise((d) => setTimeout(d, 5)); };
+    const until = async (ready) => {
+        for (let i = 0; i < 4000 && !ready(); i++) await new Promise((d) => setTimeout(d, 5));
+        if (!ready()) throw new Error(`never: ${ready}`);
+    };
     const session = new m.Session(model);
 """
 
@@ -610,6 +615,7 @@ def test_play_goes_step_by_step_to_the_end_and_from_there_to_the_start():
         session.setSpeed(200);
         session.play();
         await until(() => !session.playing);
+        const late = steps.some(([step, playing]) => step === 4 && playing);
         const once = steps.splice(0).map(([step]) => step);
         session.toggle();
         const again = [session.step, session.playing];
@@ -620,10 +626,11 @@ def test_play_goes_step_by_step_to_the_end_and_from_there_to_the_start():
         const far = session.step;
         session.moveTo(-5);
         session.close();
-        return { once: [...new Set(once)], again, stopped, far, near: session.step,
+        return { late, once: [...new Set(once)], again, stopped, far, near: session.step,
                  told: told.at(-1) };
     """
     assert js(FAKE_KERNEL + body) == {
+        "late": False,
         "once": [1, 2, 3, 4],
         "again": [1, True],
         "stopped": False,
