@@ -476,8 +476,8 @@ def _unwritable(path: Path, tensors: Tensors, error: Exception) -> OSError:
     kept = "the checkpoint that was there is as it was" if path.exists() else "nothing was written"
     return OSError(
         number,
-        f"{path} could not be written ({reason or error}); {kept}. It needs {size:,.1f} MB: make room on "
-        "the disk, or give a path that you may write to",
+        f"{path} could not be written ({reason or error}); {kept}. It needs {size:,.1f} MB: make "
+        "room on the disk, or give a path that you may write to",
     )
 
 

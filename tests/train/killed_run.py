@@ -31,7 +31,7 @@ from llmlab.train import (
 )
 
 N_KILLS = 20
-MOST_AT_ONCE = 6
+MOST_AT_ONCE = 4
 # more than all killed children together can do, so that each of them is killed in the middle
 STEPS = N_KILLS * MOST_AT_ONCE + 5
 EVERY = 2
@@ -99,23 +99,37 @@ def end_of(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def killed_again_and_again(path, kind, draw):
-    """Give each child leave for a few steps, and kill it at some moment meanwhile."""
+def killed_again_and_again(path, kind, draw, seconds):
+    """Give each child leave for a few steps, and kill it at some moment during the last of them.
+
+    A step, its saving included, takes about so many `seconds`. How long it really takes decides
+    where the kill hits, and nothing else.
+    """
     ends = []
     for _ in range(N_KILLS):
         leave, give = os.pipe()
+        begun, tell = os.pipe()
 
-        def life(leave=leave):
-            run(path, kind, before_each_step=lambda: os.read(leave, 1))
+        def life(leave=leave, tell=tell):
+            def before_each_step():
+                os.read(leave, 1)
+                os.write(tell, b".")
+
+            run(path, kind, before_each_step=before_each_step)
 
         child = fork(life)
-        n_steps = draw.randint(1, MOST_AT_ONCE)
-        os.write(give, b"." * n_steps)
-        time.sleep(draw.uniform(0, 0.02 + 0.02 * n_steps))
-        os.kill(child, signal.SIGKILL)
-        ends.append(end_of(child))
         os.close(leave)
+        os.close(tell)
+        n_steps = draw.randint(0, MOST_AT_ONCE)  # with none it dies while it starts or waits
+        os.write(give, b"." * n_steps)
+        n_begun = 0
+        while n_begun < n_steps and os.read(begun, 1):
+            n_begun += 1
+        time.sleep(draw.uniform(0, 2 * seconds))
+        os.kill(child, signal.SIGKILL)
+        ends.append([end_of(child), n_begun == n_steps])
         os.close(give)
+        os.close(begun)
     return ends
 
 
@@ -202,14 +216,14 @@ def main(kind, folder):
     paths = [folder / name / "run.safetensors" for name in ("killed", "whole", "line", "within")]
     report = {}
     if kind in ("gpt", "translator"):
+        began = time.perf_counter()
+        report["undisturbed"] = end_of(fork(lambda: run(paths[1], kind)))
+        seconds = (time.perf_counter() - began) / STEPS
         # another seed each time: the moments differ, and the verdict must not
         seed = random.SystemRandom().randrange(10**6)
-        report |= {
-            "seed": seed,
-            "ends": killed_again_and_again(paths[0], kind, random.Random(seed)),
-        }
+        draw = random.Random(seed)
+        report |= {"seed": seed, "ends": killed_again_and_again(paths[0], kind, draw, seconds)}
         report["finished"] = end_of(fork(lambda: run(paths[0], kind)))
-        report["undisturbed"] = end_of(fork(lambda: run(paths[1], kind, every=STEPS)))
     else:
         other = folder / "other.safetensors"
         save_checkpoint(other, new_model("gpt"), step=1)
