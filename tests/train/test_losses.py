@@ -247,7 +247,7 @@ class TestHeadCrossEntropy:
         gradients = (torch.autograd.grad(loss, weight_VC) for loss in losses)
         torch.testing.assert_close(*gradients)
 
-    @pytest.mark.parametrize("chunk", [0, -1, 2.0, None, True])
+    @pytest.mark.parametrize("chunk", [0, -1, 2.0, "2", True])
     def test_a_chunk_is_a_whole_number(self, chunk):
         with pytest.raises(ValueError, match="chunk="):
             head_cross_entropy(*given_sizes(), chunk=chunk)
