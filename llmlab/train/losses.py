@@ -66,9 +66,10 @@ def head_cross_entropy(
 ) -> Tensor:
     """Compute `cross_entropy` of ``hidden_BTC @ weight_VC.T`` without ever holding all logits.
 
-    The logits of `chunk` positions at a time (256 on a CPU, else 2,048) are computed, turned into a loss and into its
-    gradients, and forgotten; positions without a target are left out. The result is that of the
-    plain form up to rounding. Under autocast the matrix products run in its number format.
+    The logits of `chunk` positions at a time (256 on a CPU, else 2,048) are computed, turned into
+    a loss and into its gradients, and forgotten; positions without a target are left out. The
+    result is that of the plain form up to rounding. Under autocast the matrix products run in its
+    number format.
     It can be differentiated once. Raises ``ValueError`` as `cross_entropy` does.
     """
     _check(hidden_BTC, targets_BT, weight_VC.shape[0], label_smoothing, reduction)
