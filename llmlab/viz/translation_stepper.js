@@ -1061,7 +1061,7 @@ body[data-jp-theme-light="false"] .llmlab-translation-stepper { ${DARK} }
   background: color-mix(in srgb, var(--lm-weight) var(--lm-share, 0%), var(--lm-paper));
 }
 .llmlab-translation-stepper .lm-chip:hover { background: color-mix(in srgb, var(--lm-weight) var(--lm-share, 0%), var(--lm-paper)); }
-.llmlab-translation-stepper .lm-chip .lm-mark { color: inherit; opacity: 0.75; }
+.llmlab-translation-stepper .lm-chip .lm-mark { color: inherit; }
 .llmlab-translation-stepper .lm-much { color: var(--lm-on-much); }
 .llmlab-translation-stepper .lm-most { color: var(--lm-on-most); }
 .llmlab-translation-stepper .lm-chip.lm-current { border-color: var(--lm-now); box-shadow: 0 0 0 1px var(--lm-now); }
