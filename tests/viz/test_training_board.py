@@ -108,6 +108,12 @@ def test_thinning_keeps_the_ends_and_the_extremes_and_stays_small(count, seed, s
         assert np.nanmax(shown) == np.nanmax(values)
 
 
+def test_thinning_is_equally_fine_from_beginning_to_end():
+    steps = [step for step, _ in thinned(np.random.default_rng(0).normal(size=30_000)).points()]
+    assert max(after - before for before, after in pairwise(steps)) <= 4 * 30_000 / BUCKETS
+    assert len(steps) > BUCKETS
+
+
 def test_a_single_step_that_is_no_number_is_never_thinned_away():
     for place in (1, 777, 9999, 10_000):
         kept = thinned([math.inf if i == place else 2.0 for i in range(1, 10_001)]).points()
