@@ -202,6 +202,9 @@ class JointOptimizer:
                 f"the state is of groups of {theirs} parameters and this optimiser has groups of "
                 f"{ours}; build it as it was built for the run that was saved"
             )
+        everything = [p for group in self.param_groups for p in group["params"]]
+        for number, values in state_dict["state"].items():
+            _check_fits(number, values, everything[number])
         groups, before = iter(state_dict["param_groups"]), 0
         for optimizer in self.optimizers:
             own = [next(groups) for _ in optimizer.param_groups]
@@ -212,6 +215,16 @@ class JointOptimizer:
             own = [_renumber(group, -before) for group in own]
             optimizer.load_state_dict({"state": state, "param_groups": own})
             before = numbers.stop
+
+
+def _check_fits(number: int, values: dict, parameter: Tensor) -> None:
+    """Refuse a state of another shape, with which AdamW's fused step would crash."""
+    for name, value in values.items():
+        if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+            raise ValueError(
+                f"{name} of parameter {number} has the shape {tuple(value.shape)} and the "
+                f"parameter {tuple(parameter.shape)}; the state is that of another model"
+            )
 
 
 def _count(groups: list[dict]) -> int:

@@ -490,6 +490,19 @@ def test_another_models_state_is_refused_and_changes_nothing():
     assert same(optimizer.state_dict(), before)
 
 
+def test_the_state_of_a_wider_model_is_refused_and_changes_nothing():
+    wide = GPT(GPTConfig(**SIZES | {"width": 32}, n_layers=2))
+    model = MODELS["gpt2"]()
+    optimizers = optimizer_for(wide), optimizer_for(model)
+    for one, optimizer in zip((wide, model), optimizers, strict=True):
+        gradients(one, 0)
+        optimizer.step()
+    before = copy.deepcopy(optimizers[1].state_dict())
+    with pytest.raises(ValueError, match=r"parameter 0 has the shape \(32, 32\) .* another model"):
+        optimizers[1].load_state_dict(optimizers[0].state_dict())
+    assert same(optimizers[1].state_dict(), before)
+
+
 def test_a_joint_optimiser_says_what_it_joins(model):
     assert repr(optimizer_for(model)).startswith("JointOptimizer(Muon (")
     assert isinstance(optimizer_for(model), JointOptimizer)
