@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from llmlab.threads import share_cores
 
-NAMES = ("loading", "bpe", "decoding", "keystroke", "strip", "explorer")
+NAMES = ("loading", "bpe", "decoding", "keystroke", "strip", "explorer", "translation")
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
