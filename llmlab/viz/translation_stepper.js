@@ -1123,7 +1123,7 @@ body[data-jp-theme-light="false"] .llmlab-translation-stepper { ${DARK} }
 }
 .llmlab-translation-stepper .lm-candidates li .lm-token { overflow: hidden; text-overflow: ellipsis; text-align: start; }
 .llmlab-translation-stepper .lm-chosen { font-weight: 700; }
-.llmlab-translation-stepper .lm-tick { color: var(--lm-now); font-weight: 700; }
+.llmlab-translation-stepper .lm-tick { font-weight: 700; }
 .llmlab-translation-stepper .lm-track { height: 12px; background: var(--lm-shade); }
 .llmlab-translation-stepper .lm-fill { display: block; height: 100%; background: var(--lm-edge); transform-origin: left; }
 .llmlab-translation-stepper .lm-chosen .lm-fill { background: var(--lm-now); }
