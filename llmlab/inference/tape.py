@@ -250,10 +250,7 @@ class _Pieces:
         before = self._pieces[-1][0].n_selections
         for rows_B in new.cache().selections[before : new.n_selections]:
             self._pieces = [
-                (
-                    run._replace(n_selections=new.n_selections),
-                    {kind: x.index_select(0, rows_B) for kind, x in kept.items()},
-                )
+                (run, {kind: x.index_select(0, rows_B) for kind, x in kept.items()})
                 for run, kept in self._pieces
             ]
 

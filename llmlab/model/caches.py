@@ -23,6 +23,14 @@ class LayerCache:
         """Count `n_new` positions as read, after all layers have run on them."""
         self.length += n_new
 
+    def truncate(self, length: int) -> None:
+        """Forget every position from `length` on."""
+        if not 0 <= length <= self.length:
+            raise ValueError(
+                f"length={length} is not in the cache; use a number from 0 to {self.length}"
+            )
+        self.length = length
+
     def select(self, rows_B: Tensor) -> None:
         """Go on with these texts, in this order; one may be taken several times.
 
@@ -99,14 +107,6 @@ class KVCache(LayerCache):
         room_BHSD[:, :, filled] = stored_BHSD[:, :, filled].index_select(0, rows_B)
         return room_BHSD
 
-    def truncate(self, length: int) -> None:
-        """Forget every position from `length` on."""
-        if not 0 <= length <= self.length:
-            raise ValueError(
-                f"length={length} is not in the cache; use a number from 0 to {self.length}"
-            )
-        self.length = length
-
 
 class MemoryCache(LayerCache):
     """Keys and values of a memory, which stays as it is: each layer computes them once.
@@ -157,6 +157,11 @@ class DecoderCache:
         """Count `n_new` target tokens as read, after all layers have run on them."""
         self.target.advance(n_new)
         self.source.advance(n_new)
+
+    def truncate(self, length: int) -> None:
+        """Forget every target token from `length` on."""
+        self.target.truncate(length)
+        self.source.truncate(length)
 
     def select(self, rows_B: Tensor) -> None:
         """Go on with these texts, in this order; one may be taken several times.

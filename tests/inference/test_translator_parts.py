@@ -170,6 +170,29 @@ def test_a_gpt_s_rows_too():
         assert_close(getattr(record, name), getattr(whole, name))
 
 
+def test_going_back_takes_off_what_was_kept(model):
+    source_BS, target_BT = texts()
+    rows_B = torch.tensor([1, 0, 2])
+    with trace(model, keep=EVERYTHING) as record:
+        memory, cache = model.encode(source_BS), model.new_cache()
+        model.decode(target_BT.flip(1)[:, :2], memory, cache=cache)
+        cache.truncate(0)
+        model.decode(target_BT[rows_B, :4], memory, cache=cache)
+        cache.select(rows_B)
+        for end in (6, 8):
+            model.decode(target_BT[:, cache.length : end], memory.select(rows_B), cache=cache)
+        cache.truncate(5)  # into a piece
+        model.decode(target_BT[:, 5:7], memory.select(rows_B), cache=cache)
+        cache.truncate(3)  # to before the rows were put in another order
+        model.decode(target_BT[:, 3:], memory.select(rows_B), cache=cache)
+    with trace(model, keep=EVERYTHING) as whole:
+        model(source_BS[rows_B], target_BT)
+    for part in PARTS[1:]:
+        for name in NAMES:
+            found, expected = (getattr(one.part(part), name) for one in (record, whole))
+            assert_close(found, expected)
+
+
 def test_another_cache_and_another_source_begin_anew(model):
     source_BS, target_BT = texts()
     with trace(model, keep=EVERYTHING) as record:

@@ -165,17 +165,20 @@ def test_your_own_attention_is_what_runs_with_the_masks_it_needs():
 
 
 rows_or_none = st.none() | st.lists(st.floats(0, 0.99), min_size=1, max_size=5)
-plans = st.lists(st.tuples(st.integers(1, 5), rows_or_none), min_size=1, max_size=6)
+kept = st.none() | st.floats(0, 1)
+plans = st.lists(st.tuples(st.integers(1, 5), rows_or_none, kept), min_size=1, max_size=6)
 
 
 @given(plan=plans, seed=st.integers(0, 5))
-@example(plan=[(1, None)] * 6, seed=0)
-@example(plan=[(3, [0.5, 0.1, 0.9, 0.9]), (2, None), (1, [0.8]), (1, None)], seed=1)
+@example(plan=[(1, None, None)] * 6, seed=0)
+@example(
+    plan=[(3, [0.5, 0.1, 0.9, 0.9], None), (2, None, 0.6), (1, [0.8], 0), (1, None, 1)], seed=1
+)
 def test_decoding_with_the_cache_is_decoding_without(translator, plan, seed):
-    """Several new tokens at once, and rows in another order, repeated, or left out."""
+    """Several tokens at once, rows in another order, repeated or left out, and going back."""
     memory, cache = translator.encode(SOURCE), translator.new_cache()
     source_BS, target_BT = SOURCE, torch.empty(3, 0, dtype=torch.long)
-    for n_new, rows in plan:
+    for n_new, rows, kept in plan:
         if target_BT.shape[1] + n_new > 12:
             continue
         new_BT = words(len(target_BT), n_new, seed=seed + target_BT.shape[1])
@@ -184,6 +187,9 @@ def test_decoding_with_the_cache_is_decoding_without(translator, plan, seed):
         assert cache.length == target_BT.shape[1]
         expected = translator(source_BS, target_BT)[:, -n_new:]
         assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        if kept is not None:
+            cache.truncate(int(kept * cache.length))
+            target_BT = target_BT[:, : cache.length]
         if rows is not None:
             rows_B = torch.tensor([int(row * len(target_BT)) for row in rows])
             source_BS, target_BT = source_BS[rows_B], target_BT[rows_B]
