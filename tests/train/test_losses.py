@@ -388,6 +388,18 @@ class TestNextTokenLoss:
         expected = torchs(model(*batch.inputs), batch.targets_BT, reduction="sum")
         torch.testing.assert_close(NextTokenLoss()(model, batch), expected)
 
+    def test_a_head_may_be_a_part_of_the_model(self):
+        class Own(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.hidden_states = torch.nn.Embedding(9, 4)
+                self.head = torch.nn.Linear(4, 9)
+
+        model, batch = Own(), gpt_batch()
+        logits_BTV = model.head(model.hidden_states(*batch.inputs))
+        expected = torchs(logits_BTV, batch.targets_BT, reduction="sum")
+        torch.testing.assert_close(NextTokenLoss()(model, batch), expected)
+
     def test_a_first_loss_is_about_the_logarithm_of_the_vocabulary(self):
         torch.manual_seed(0)
         model = GPT(tiny_gpt().config)
