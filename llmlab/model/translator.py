@@ -161,8 +161,7 @@ class Translator(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         if not config.tied:
             self.output = nn.Linear(config.width, config.vocab_size, bias=False)
-        if self.device.type != "meta":
-            self._initialise()
+        self._initialise()
 
     def _initialise(self) -> None:
         """Draw small embeddings; let every layer begin by adding nothing to the residual stream.

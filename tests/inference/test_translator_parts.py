@@ -170,6 +170,22 @@ def test_a_gpt_s_rows_too():
         assert_close(getattr(record, name), getattr(whole, name))
 
 
+def test_the_rows_of_one_cache_are_not_those_of_another(model):
+    source_BS, target_BT = texts()
+    rows_B = torch.tensor([2, 0, 1])
+    memory, cache = model.encode(source_BS), model.new_cache()
+    model.decode(target_BT[:, :4], memory, cache=cache)
+    cache.select(rows_B)
+    with trace(model) as record:
+        model.decode(target_BT[:1], memory.select(torch.tensor([0])), cache=model.new_cache())
+        model.decode(target_BT[rows_B, 4:], memory.select(rows_B), cache=cache)
+    with trace(model) as whole:
+        model(source_BS[rows_B], target_BT[rows_B])
+    for part in PARTS[1:]:
+        expected = whole.part(part).weights_LBHTS[..., 4:, :]
+        assert_close(record.part(part).weights_LBHTS, expected)
+
+
 def test_going_back_takes_off_what_was_kept(model):
     source_BS, target_BT = texts()
     rows_B = torch.tensor([1, 0, 2])
