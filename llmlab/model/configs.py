@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 _CHOICES = {
     "norm": ("layer", "rms"),
-    "positions": ("learned", "rotary"),
+    "positions": ("learned", "rotary", "none"),
     "activation": ("gelu", "swiglu", "relu2"),
 }
 

@@ -32,8 +32,8 @@ class GPTConfig(TransformerConfig):
     the width inside the feed-forward part (default 4 * width), `n_kv_heads` the number of key
     and value heads (default n_heads), `head_width` the length of a query (default
     width / n_heads), `tied` whether the output head is the token embedding itself.
-    `norm` is "layer" or "rms", `positions` "learned" or "rotary", and `activation` "gelu",
-    "swiglu" or "relu2" (see `FeedForward`).
+    `norm` is "layer" or "rms", `activation` "gelu", "swiglu" or "relu2" (see `FeedForward`), and
+    `positions` "learned", "rotary", or "none" to see what a model is worth without.
     Raises ``ValueError`` for sizes that do not fit together.
     """
 
@@ -139,7 +139,7 @@ class GPT(nn.Module):
         rotary = None
         if self.position_embedding is not None:
             x_BTC = x_BTC + self.position_embedding(positions)
-        else:
+        elif self.config.positions == "rotary":
             rotary = self._rotary(positions, x_BTC.dtype)
         mask_BTS = None if mask_BT is None else _attention_mask(mask_BT)
         for layer, block in enumerate(self.blocks):

@@ -256,6 +256,8 @@ class Translator(nn.Module):
         if positions is not None:
             return self.dropout(x_BTC + positions(places_T)), None
         config = self.config
+        if config.positions == "none":
+            return self.dropout(x_BTC), None
         cos, sin = ops.rotary_angles(config.query_width, places_T, config.rotary_base)
         return self.dropout(x_BTC), (cos.to(x_BTC.dtype), sin.to(x_BTC.dtype))
 

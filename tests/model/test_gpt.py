@@ -153,7 +153,7 @@ configs = st.builds(
     head_width=st.sampled_from([2, 4, 6]),
     hidden=st.none() | st.integers(1, 50),
     norm=st.sampled_from(["layer", "rms"]),
-    positions=st.sampled_from(["learned", "rotary"]),
+    positions=st.sampled_from(["learned", "rotary", "none"]),
     activation=st.sampled_from(["gelu", "swiglu", "relu2"]),
     attention_bias=st.booleans(),
     feed_forward_bias=st.booleans(),
@@ -255,7 +255,7 @@ WRONG_SIZES = {
     "endless": ({"rotary_base": math.inf}, "rotary_base=inf is not a number above 0"),
     "words": ({"tied": "false"}, "tied='false' is neither True nor False"),
     "norm": ({"norm": "batch"}, "norm='batch' is unknown; use 'layer' or 'rms'"),
-    "positions": ({"positions": None}, "positions=None is unknown; use 'learned' or 'rotary'"),
+    "positions": ({"positions": None}, "positions=None is unknown; use 'learned', 'rotary' or 'none'"),
     "activation": ({"activation": "relu"}, "'relu' is unknown; use 'gelu', 'swiglu' or 'relu2'"),
 }  # fmt: skip
 
@@ -277,3 +277,12 @@ def test_a_config_does_not_change():
         GPT2.width = 3
     with pytest.raises(TypeError):
         GPTConfig(1, 2, 3, 4, 5)
+
+
+def test_without_positions_one_layer_sees_a_bag_of_words(ids_BT):
+    shuffled_BT = torch.cat((ids_BT[:, [4, 0, 3, 1, 2, 5]], ids_BT[:, 6:]), dim=1)
+    config = GPTConfig(**SIZES | {"n_layers": 1}, positions="none")
+    bag = shaken(GPT(config)).requires_grad_(False)
+    assert_close(bag(shuffled_BT)[:, 6:], bag(ids_BT)[:, 6:])
+    whole = shaken(GPT(dataclasses.replace(config, positions="learned"))).requires_grad_(False)
+    assert (whole(shuffled_BT)[:, 6:] - whole(ids_BT)[:, 6:]).abs().max() > 0.01

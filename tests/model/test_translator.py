@@ -113,6 +113,16 @@ def test_rotary_positions_know_only_how_far_apart_two_words_are():
     assert (shifted - classic.encode(SOURCE).vectors_BSC)[SOURCE != PAD].abs().max() > 0.1
 
 
+def test_without_positions_a_source_is_a_bag_of_words():
+    order = torch.tensor([3, 0, 2, 1, 8, 5, 7, 4, 6])
+    bag = random_translator(dataclasses.replace(OURS, positions="none")).requires_grad_(False)
+    assert_close(bag(SOURCE[:1, order], TARGET[:1]), bag(SOURCE[:1], TARGET[:1]))
+    for config in (OURS, CLASSIC):
+        model = random_translator(config).requires_grad_(False)
+        moved = model(SOURCE[:1, order], TARGET[:1]) - model(SOURCE[:1], TARGET[:1])
+        assert moved.abs().max() > 0.01
+
+
 def test_cross_attention_takes_the_memory_as_a_set(translator):
     order = torch.tensor([4, 0, 8, 2, 1, 7, 3, 6, 5])
     memory = translator.encode(SOURCE)

@@ -30,7 +30,7 @@ from .translators import CLASSIC, FAMILIES, OURS, PAD, SIZES, SOURCE, TARGET, wo
         n_encoder_layers=st.integers(1, 3),
         n_decoder_layers=st.integers(1, 3),
         norm=st.sampled_from(["layer", "rms"]),
-        positions=st.sampled_from(["learned", "rotary"]),
+        positions=st.sampled_from(["learned", "rotary", "none"]),
         activation=st.sampled_from(["gelu", "swiglu", "relu2"]),
         attention_bias=st.booleans(),
         feed_forward_bias=st.booleans(),
