@@ -255,7 +255,7 @@ WRONG_SIZES = {
     "endless": ({"rotary_base": math.inf}, "rotary_base=inf is not a number above 0"),
     "words": ({"tied": "false"}, "tied='false' is neither True nor False"),
     "norm": ({"norm": "batch"}, "norm='batch' is unknown; use 'layer' or 'rms'"),
-    "positions": ({"positions": None}, "positions=None is unknown; use 'learned', 'rotary' or 'none'"),
+    "positions": ({"positions": None}, "None is unknown; use 'learned', 'rotary' or 'none'"),
     "activation": ({"activation": "relu"}, "'relu' is unknown; use 'gelu', 'swiglu' or 'relu2'"),
 }  # fmt: skip
 
