@@ -8,8 +8,10 @@ to a peak and falls with the root of the step (section 5.3). Both meet the same 
 order, one after the other, each with all threads, and the clock counts nothing but training steps.
 
 The paper's warm-up of 4,000 steps would outlast the five minutes. `WARMUP` is chosen for the
-classic's good, and ``python benchmarks/translation.py 5 200 400 800`` repeats the trial: it trains
-the classic once for each of these warm-ups and compares with the one that got the best BLEU.
+classic's good: after 800 small steps, of 16 pairs, its held-out loss was 4.94 nats a token with a
+warm-up of 200, 5.02 with 400 and 4.66 with 800. To try several at full length, call
+``python benchmarks/translation.py 5 400 800 1600``: it trains the classic once for each of them and
+compares with the one that got the best BLEU.
 
 B batch, S source position, T target position, N positions with a target, C width, V vocabulary
 """
@@ -34,7 +36,7 @@ from llmlab.train import IGNORE, Batch, NextTokenLoss, pair_batches, schedules, 
 from llmlab.train.batches import Batches
 
 MINUTES = 5.0
-WARMUP = 400  # steps of the classic
+WARMUP = 800  # steps of the classic
 DROPOUT = 0.1  # of the classic
 SMOOTHING = 0.1
 N_TESTED = 1_000
