@@ -1,0 +1,87 @@
+"""The fifth notebook as a learner meets it: two trainings to watch, and translations that move."""
+
+import json
+
+import pytest
+
+from llmlab.exercises.shelf import exercises
+
+from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
+from .training_board_page import TrainingBoardWidget
+from .translation_stepper_page import TranslationStepperWidget
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+# nbval trains on the sentences in full; here the longer trained translator takes the place of the
+# one that would take minutes, after a few steps for the board to show.
+ANSWERS = {
+    "train-sentences": """
+n_steps = 6
+board = viz.TrainingBoard("English to Spanish", steps=n_steps)
+steps = train(
+    model, pair_batches(sentence_ids, batch_size=128, **sentence_marks), steps=n_steps
+)
+five = ["This is an example.", "We have two dogs."]
+for step in board.watch(steps):
+    board.sample(step.number, dict(zip(five, translate(model, tokenizer, five))))
+model, tokenizer = load_translator()
+""",
+}
+for exercise in exercises("translation"):
+    ANSWERS |= solved(exercise)
+
+
+@pytest.fixture(scope="module")
+def notebook(chromium, server):
+    with notebook_page(chromium, server, "05_translation", ANSWERS) as page:
+        yield page
+
+
+def test_every_cell_runs(notebook):
+    every_cell_ran(notebook)
+
+
+def test_every_solution_passes_where_it_stands(notebook):
+    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
+    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
+    assert titles == [f"✓ {exercise.id}: passed" for exercise in exercises("translation")]
+
+
+def test_the_board_shows_the_whole_training(notebook):
+    board = TrainingBoardWidget(notebook)
+    board.wait_for(state="finished")
+    assert json.loads(notebook.evaluate("n_number_steps")) == board.latest()
+
+
+def test_ones_and_tens_cross_for_a_number_that_is_typed(notebook):
+    widget = TranslationStepperWidget(notebook)
+    widget.translate("ninety-three")
+    widget.press("ArrowRight")
+    assert widget.written().replace(" ", "").startswith("drei")
+    widget.to_step(1)
+    row = widget.numbers(0)
+    assert widget.tokens("source")[row.index(max(row))].strip() == "three"
+
+
+def test_a_sentence_that_is_typed_is_translated(notebook):
+    widget = TranslationStepperWidget(notebook, index=1)
+    widget.translate("We have two dogs.")
+    last = int(widget.slider.get_attribute("max"))
+    widget.to_step(last)
+    assert "dos perros" in widget.written()
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_pictures(notebook, theme):
+    notebook.theme(f"JupyterLab {theme}")
+    for kind, widget in [
+        ("board", TrainingBoardWidget(notebook)),
+        ("numbers", TranslationStepperWidget(notebook)),
+        ("sentences", TranslationStepperWidget(notebook, index=1)),
+    ]:
+        notebook.screenshot(f"notebook_05_{theme.lower()}_{kind}", widget.root)
+    notebook.theme("JupyterLab Light")
+
+
+def test_no_request_went_out(notebook):
+    nothing_left_the_machine(notebook)
