@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "exercises": {"data", "text", "model", "inference"},
     "doctor": {"data", "device", "text", "model", "inference"},
     "recipes": {"data", "device", "text", "model", "train", "inference"},
-    "cli": {"data", "device", "text", "model", "inference", "doctor", "recipes", "threads", "viz"},
+    "cli": {"data", "device", "model", "train", "inference", "doctor", "recipes", "threads", "viz"},
     "__main__": {"cli"},
 }
 

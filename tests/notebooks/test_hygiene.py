@@ -71,7 +71,7 @@ def test_pictures_are_described_in_words(notebook):
 
 
 def public_names():
-    packages = ("data", "text", "model", "inference", "viz", "exercises")
+    packages = ("data", "text", "model", "train", "inference", "viz", "exercises")
     modules = [importlib.import_module(f"llmlab.{package}") for package in packages]
     return {name for module in modules for name in module.__all__}
 
