@@ -16,16 +16,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 # one that would take minutes, after a few steps for the board to show.
 ANSWERS = {
     "train-sentences": """
+from llmlab.inference import load_translator
+
 n_steps = 6
 board = viz.TrainingBoard("English to Spanish", steps=n_steps)
 steps = train(
     model, pair_batches(sentence_ids, batch_size=128, **sentence_marks), steps=n_steps
 )
-five = ["This is an example.", "We have two dogs."]
 for step in board.watch(steps):
     board.sample(step.number, dict(zip(five, translate(model, tokenizer, five))))
 model, tokenizer = load_translator()
 """,
+    "compare": "",  # of a translator with itself
 }
 for exercise in exercises("translation"):
     ANSWERS |= solved(exercise)
