@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 from itertools import pairwise
 
 import nbformat
@@ -282,7 +283,7 @@ def test_an_interrupted_run_ends_on_what_it_reached(chromium, server):
     lab.wait("(root) => root.dataset.latest >= 20", board.root.element_handle())
     lab.command("notebook:interrupt-kernel")
     board.wait_for(state="stopped")
-    assert board.status.inner_text().startswith("stopped at step 59 of 400 after 7 s")
+    assert re.match(r"stopped at step \d\d+ of 400 after \d+ s", board.status.inner_text())
     idle(lab)
     (output, error) = lab.cells()[1]["outputs"]
     assert error["ename"] == "KeyboardInterrupt"
