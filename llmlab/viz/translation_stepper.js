@@ -1118,7 +1118,7 @@ body[data-jp-theme-light="false"] .llmlab-translation-stepper { ${DARK} }
 .llmlab-translation-stepper .lm-candidate-title { margin: 0 0 4px; font-weight: 600; }
 .llmlab-translation-stepper .lm-candidates ol { min-height: 125px; margin: 0; padding: 0; list-style: none; }
 .llmlab-translation-stepper .lm-candidates li {
-  position: relative; display: grid; grid-template-columns: 1em minmax(5em, 40%) 1fr 4.2em;
+  position: relative; display: grid; grid-template-columns: 1em minmax(5em, 40%) 1fr 4.6em;
   align-items: center; gap: 6px; margin: 0; height: 25px;
 }
 .llmlab-translation-stepper .lm-candidates li .lm-token { overflow: hidden; text-overflow: ellipsis; text-align: start; }
@@ -1127,7 +1127,7 @@ body[data-jp-theme-light="false"] .llmlab-translation-stepper { ${DARK} }
 .llmlab-translation-stepper .lm-track { height: 12px; background: var(--lm-shade); }
 .llmlab-translation-stepper .lm-fill { display: block; height: 100%; background: var(--lm-edge); transform-origin: left; }
 .llmlab-translation-stepper .lm-chosen .lm-fill { background: var(--lm-now); }
-.llmlab-translation-stepper .lm-share { text-align: end; font-variant-numeric: tabular-nums; }
+.llmlab-translation-stepper .lm-share { text-align: end; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .llmlab-translation-stepper .lm-spoken {
   position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
 }
