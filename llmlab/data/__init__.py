@@ -12,16 +12,19 @@
     number_pairs(lang)    0 to 9,999 in English and German, Spanish or French words
     hold_out(pairs, n)    pairs to learn from, and those of n English texts to test on
     references(pairs)     all translations of each English text
+    split_documents(texts)    whole documents to learn from, and others to test on
     sms_spam()            text messages labelled ham or spam
     glove(words)          word vectors, most frequent words first
 
 In the order of the data: ``sources`` (the entries), ``fetching`` with ``downloads`` and ``cache``,
-``members`` (files inside wheels), then ``plays``, ``corpora`` and ``pairs`` that read them.
+``members`` (files inside wheels), then ``plays``, ``corpora`` and ``pairs`` that read them, and
+``documents``, which splits them.
 Importing this loads neither torch nor numpy.
 """
 
 from llmlab.data.cache import FetchError, cache_dir
 from llmlab.data.corpora import Message, glove, sms_spam, wikitext
+from llmlab.data.documents import split_documents
 from llmlab.data.fetching import fetch
 from llmlab.data.pairs import (
     Pair,
@@ -49,5 +52,6 @@ __all__ = [
     "sentence_pairs",
     "shakespeare",
     "sms_spam",
+    "split_documents",
     "wikitext",
 ]

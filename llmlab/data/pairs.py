@@ -141,7 +141,7 @@ def hold_out(pairs: Sequence[tuple], n: int, *, seed: int = 0) -> tuple[Sequence
     >>> hold_out([("Hi.", "Hallo."), ("Two.", "Zwei."), ("hi", "hallo")], 1, seed=2)
     ([('Two.', 'Zwei.')], [('Hi.', 'Hallo.'), ('hi', 'hallo')])
     """
-    keys = [_same(pair[0]) for pair in pairs]
+    keys = [same_text(pair[0]) for pair in pairs]
     texts = set(keys)
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n < len(texts):
         raise ValueError(
@@ -172,7 +172,7 @@ def references(pairs: Iterable[tuple]) -> dict[str, list[str]]:
     return translations
 
 
-def _same(text: str) -> str:
+def same_text(text: str) -> str:
     """What is left of a text without capitals, spaces and punctuation; if nothing, all of it."""
     return re.sub(r"[\W_]+", "", text).casefold() or text
 
