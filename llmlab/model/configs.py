@@ -36,6 +36,7 @@ class TransformerConfig:
     attention_bias: bool = True
     feed_forward_bias: bool = True
     tied: bool = True
+    qk_norm: bool = False
 
     def __post_init__(self):
         self._make_whole("vocab_size", "context", "width", "n_heads")
@@ -47,9 +48,9 @@ class TransformerConfig:
                     f"{name}={getattr(self, name)} is not a number above 0; "
                     f"use {getattr(type(self), name)}"
                 )
-        for name in ("attention_bias", "feed_forward_bias", "tied"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name}={getattr(self, name)!r} is neither True nor False")
+        for name, value in vars(self).items():
+            if isinstance(getattr(type(self), name, None), bool) and not isinstance(value, bool):
+                raise ValueError(f"{name}={value!r} is neither True nor False")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 *others, last = map(repr, allowed)
@@ -106,7 +107,8 @@ class TransformerConfig:
     def _in_attention(self) -> int:
         heads_width, kv_width = self.n_heads * self.query_width, self.kv_heads * self.query_width
         biases = self.attention_bias * (heads_width + 2 * kv_width + self.width)
-        return 2 * self.width * heads_width + 2 * self.width * kv_width + biases
+        norms = self.qk_norm * 2 * self.query_width
+        return 2 * self.width * (heads_width + kv_width) + biases + norms
 
     def _in_feed_forward(self) -> int:
         n_matrices = 3 if self.activation == "swiglu" else 2

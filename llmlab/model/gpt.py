@@ -34,12 +34,15 @@ class GPTConfig(TransformerConfig):
     width / n_heads), `tied` whether the output head is the token embedding itself.
     `norm` is "layer" or "rms", `activation` "gelu", "swiglu" or "relu2" (see `FeedForward`), and
     `positions` "learned", "rotary", or "none" to see what a model is worth without.
+    `qk_norm` normalises each head's queries and keys (see `Attention`); with `zero_init` every
+    layer begins by adding nothing to the residual stream (Zhang et al. 2019, "Fixup").
     Raises ``ValueError`` for sizes that do not fit together.
     """
 
     n_layers: int
     n_kv_heads: int | None = None
     head_width: int | None = None
+    zero_init: bool = False
 
     def __post_init__(self):
         self._make_whole("n_layers")
@@ -103,13 +106,22 @@ class GPT(nn.Module):
             self._initialise()
 
     def _initialise(self) -> None:
-        """Draw small weights, smaller ones where a layer adds to the residual stream (GPT-2)."""
+        """Draw small weights, smaller ones where a layer adds to the residual stream (GPT-2).
+
+        With `zero_init` those are 0, and the first scores are those of the embeddings alone. In a
+        tied head a token then scores itself with about width times the embeddings' size, which
+        is kept to 4, so that the first loss is that of a guess in wide models too.
+        """
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
             elif parameter.dim() == 2:
                 into_stream = name.endswith(("out.weight", "down.weight"))
-                shrink = (2 * self.config.n_layers) ** -0.5 if into_stream else 1.0
+                shrink = 1.0
+                if into_stream:
+                    shrink = 0.0 if self.config.zero_init else (2 * self.config.n_layers) ** -0.5
+                elif name == "token_embedding.weight" and self.config.zero_init:
+                    shrink = min(1.0, 200 / self.config.width)
                 nn.init.normal_(parameter, std=0.02 * shrink)
 
     @property

@@ -67,6 +67,8 @@ class Attention(nn.Module):
 
     Queries come from `x`, keys and values from `memory` (cross-attention) or from `x` itself.
     With fewer key heads than query heads, groups of query heads share one (Ainslie et al. 2023).
+    With `qk_norm_eps`, each head's queries and keys are normalised (`RMSNorm`), before positions
+    turn them, so that no score can grow without bound (Henry et al. 2020; Dehghani et al. 2023).
     `observers` are called at each run; as a rule there are none (see `llmlab.inference.trace`).
     Source: Vaswani et al. 2017, section 3.2.2.
     """
@@ -82,6 +84,7 @@ class Attention(nn.Module):
         head_width: int | None = None,
         causal: bool = False,
         bias: bool = True,
+        qk_norm_eps: float | None = None,
         attend: ops.Attend = ops.attend_fused,
     ):
         super().__init__()
@@ -93,6 +96,10 @@ class Attention(nn.Module):
         self.key = Linear(width, self.n_kv_heads * self.head_width, bias=bias)
         self.value = Linear(width, self.n_kv_heads * self.head_width, bias=bias)
         self.out = Linear(self.n_heads * self.head_width, width, bias=bias)
+        self.query_norm = self.key_norm = None
+        if qk_norm_eps is not None:
+            self.query_norm = RMSNorm(self.head_width, qk_norm_eps)
+            self.key_norm = RMSNorm(self.head_width, qk_norm_eps)
 
     def forward(
         self,
@@ -111,7 +118,7 @@ class Attention(nn.Module):
         Raises ``ValueError`` when `attend` returns another shape than its queries'.
         """
         source_BSC = x_BTC if memory_BSC is None else memory_BSC
-        q_BHTD = self._split(self.query(x_BTC), self.n_heads)
+        q_BHTD = self._split(self.query(x_BTC), self.n_heads, self.query_norm)
         if isinstance(cache, MemoryCache):
             k_BHSD, v_BHSD = cache.once(layer, source_BSC, self._keys_values)
         else:
@@ -165,11 +172,13 @@ class Attention(nn.Module):
 
     def _keys_values(self, source_BSC: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = self.key(source_BSC), self.value(source_BSC)
-        return self._split(keys, self.n_kv_heads), self._split(values, self.n_kv_heads)
+        k_BHSD = self._split(keys, self.n_kv_heads, self.key_norm)
+        return k_BHSD, self._split(values, self.n_kv_heads)
 
-    def _split(self, x_BTC: Tensor, n_heads: int) -> Tensor:
-        """Cut the width into heads: (B, T, H * D) to (B, H, T, D)."""
-        return x_BTC.unflatten(-1, (n_heads, self.head_width)).transpose(1, 2)
+    def _split(self, x_BTC: Tensor, n_heads: int, norm: RMSNorm | None = None) -> Tensor:
+        """Cut the width into heads, (B, T, H * D) to (B, H, T, D), and normalise each if asked."""
+        x_BTHD = x_BTC.unflatten(-1, (n_heads, self.head_width))
+        return (x_BTHD if norm is None else norm(x_BTHD)).transpose(1, 2)
 
 
 def _checked(attend: ops.Attend) -> ops.Attend:
@@ -220,6 +229,7 @@ def build_attention(
         head_width=config.query_width,
         causal=causal,
         bias=config.attention_bias,
+        qk_norm_eps=config.norm_eps if config.qk_norm else None,
         attend=attend,
     )
 

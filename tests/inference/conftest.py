@@ -32,10 +32,10 @@ def tiny(tokens):
     return make_tiny(vocab_size=tokens.vocab_size)
 
 
-def make_tiny(*, vocab_size, n_kv_heads=2, **options):
+def make_tiny(*, vocab_size, n_kv_heads=2, qk_norm=False, **options):
     config = GPTConfig(
         vocab_size=vocab_size, context=24, width=16, n_layers=2, n_heads=4, n_kv_heads=n_kv_heads,
-        norm="rms", positions="rotary", activation="swiglu", tied=False,
+        norm="rms", positions="rotary", activation="swiglu", tied=False, qk_norm=qk_norm,
     )  # fmt: skip
     return shaken(GPT(config, **options))
 

@@ -15,16 +15,16 @@ from llmlab.inference import NextTokenPredictor, Reader, ablate, generate, trace
 from llmlab.model import GPT, GPTConfig, attend, attend_fused
 
 from .conftest import make_tiny, shaken
-from .test_trace import footprint, padded, random_ids
+from .test_trace import KINDS, footprint, padded, random_ids
 
 HEADS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 3)), unique=True, min_size=1, max_size=8
 )
 
 
-@pytest.fixture(scope="module", params=[1, 2, 4], ids="{} key heads".format)
+@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
 def gpt(request):
-    return make_tiny(vocab_size=23, n_kv_heads=request.param)
+    return make_tiny(vocab_size=23, **request.param)
 
 
 @pytest.fixture(scope="module")

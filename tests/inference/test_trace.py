@@ -44,9 +44,17 @@ def attention(request):
     return request.param
 
 
-@pytest.fixture(scope="module", params=[1, 2, 4], ids="{} key heads".format)
+KINDS = {
+    "1 key head": {"n_kv_heads": 1},
+    "2 key heads": {"n_kv_heads": 2},
+    "4 key heads": {"n_kv_heads": 4},
+    "normalised": {"qk_norm": True},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
 def gpt(request, attention):
-    return make_tiny(vocab_size=23, n_kv_heads=request.param, attend=attention)
+    return make_tiny(vocab_size=23, attend=attention, **request.param)
 
 
 def padded():

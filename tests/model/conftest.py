@@ -20,6 +20,17 @@ LLAMA = GPTConfig(
     feed_forward_bias=False,
     tied=False,
 )
+RECIPE = GPTConfig(
+    **SIZES,
+    norm="rms",
+    positions="rotary",
+    activation="relu2",
+    attention_bias=False,
+    feed_forward_bias=False,
+    qk_norm=True,
+    zero_init=True,
+)
+GPTS = {"gpt2": GPT2, "llama": LLAMA, "recipe": RECIPE}
 
 
 def shaken(model, *, seed=0, size=0.3):
@@ -38,9 +49,9 @@ def random_translator(config, *, seed=0, size=0.2, **options):
         return shaken(Translator(config, **options), seed=seed, size=size)
 
 
-@pytest.fixture(scope="session", params=[GPT2, LLAMA], ids=["gpt2", "llama"])
+@pytest.fixture(scope="session", params=GPTS.values(), ids=GPTS)
 def tiny(request):
-    """A GPT of one of the two families; tests must not change it."""
+    """A GPT of one of the families; tests must not change it."""
     return shaken(GPT(request.param)).requires_grad_(False)
 
 

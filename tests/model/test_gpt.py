@@ -11,9 +11,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from llmlab.model import GPT, PUBLISHED, GPTConfig, attend, attend_fused, count_parameters
+from llmlab.model import GPT, PUBLISHED, GPTConfig, attend, attend_fused, count_parameters, formats
 
-from .conftest import GPT2, LLAMA, SIZES, shaken
+from .conftest import GPT2, GPTS, LLAMA, RECIPE, SIZES, shaken
 
 
 @given(place=st.integers(0, 9), token_id=st.integers(0, 22))
@@ -60,7 +60,7 @@ def test_a_mask_of_real_tokens_only_changes_nothing(tiny, ids_BT):
     assert_close(tiny(ids_BT, mask_BT=torch.ones_like(ids_BT, dtype=torch.bool)), tiny(ids_BT))
 
 
-@pytest.mark.parametrize("config", [GPT2, LLAMA], ids=["gpt2", "llama"])
+@pytest.mark.parametrize("config", GPTS.values(), ids=GPTS)
 @pytest.mark.parametrize("padded", [False, True])
 def test_written_out_attention_gives_the_scores_of_the_fused_one(config, padded, ids_BT):
     mask_BT = None
@@ -112,7 +112,7 @@ def test_a_truncated_cache_is_as_good_as_a_new_one(tiny, ids_BT, kept, n_new, to
 
 
 def test_every_parameter_learns(ids_BT):
-    for config in (GPT2, LLAMA, dataclasses.replace(LLAMA, attention_bias=True, tied=True)):
+    for config in (*GPTS.values(), dataclasses.replace(LLAMA, attention_bias=True, tied=True)):
         model = shaken(GPT(config))
         loss = torch.nn.functional.cross_entropy(model(ids_BT).flatten(0, 1), ids_BT.flatten())
         loss.backward()
@@ -128,7 +128,7 @@ def test_every_parameter_learns(ids_BT):
         assert (model.token_embedding.weight.grad[seen].abs().amax(dim=1) > 0).all()
 
 
-@pytest.mark.parametrize("config", [GPT2, LLAMA], ids=["gpt2", "llama"])
+@pytest.mark.parametrize("config", GPTS.values(), ids=GPTS)
 def test_the_first_loss_is_that_of_a_guess(config):
     torch.manual_seed(0)
     config = dataclasses.replace(config, vocab_size=1000, width=64, context=64)
@@ -138,6 +138,65 @@ def test_the_first_loss_is_that_of_a_guess(config):
         scores_BTV[:, :-1].flatten(0, 1), ids_BT[:, 1:].flatten()
     )
     assert abs(loss.item() - math.log(1000)) < 0.1
+
+
+def test_with_zero_init_every_layer_begins_by_adding_nothing(ids_BT):
+    for config in (RECIPE, dataclasses.replace(GPT2, zero_init=True)):
+        model = GPT(config)
+        stream_BTC = model.token_embedding(ids_BT)
+        if config.positions == "learned":
+            stream_BTC = stream_BTC + model.position_embedding.weight[: ids_BT.shape[1]]
+        assert torch.equal(model.hidden_states(ids_BT), model.final_norm(stream_BTC))
+        # and yet all of it learns: the zeros at the first step, what stands before them after that
+        model(ids_BT).logsumexp(-1).sum().backward()
+        for block in model.blocks:
+            assert block.attention.out.weight.grad.abs().max() > 0
+            assert block.feed_forward.down.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("width", [64, 1024])
+def test_the_first_loss_with_zero_init_is_that_of_a_guess_at_any_width(width):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 1000, "context": 64, "width": width, "n_layers": 1}
+    ids_BT = torch.randint(1000, (4, 64))
+    with torch.no_grad():
+        scores_BTV = GPT(dataclasses.replace(RECIPE, **sizes))(ids_BT)
+    loss = torch.nn.functional.cross_entropy(
+        scores_BTV[:, :-1].flatten(0, 1), ids_BT[:, 1:].flatten()
+    )
+    assert abs(loss.item() - math.log(1000)) < 0.25
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_with_qk_norm_the_scores_are_those_of_qwen3_in_transformers(ids_BT):
+    import transformers
+
+    config = dataclasses.replace(LLAMA, head_width=6, qk_norm=True, norm_eps=1e-6)
+    model = shaken(GPT(config)).requires_grad_(False)
+    theirs = transformers.Qwen3ForCausalLM(
+        transformers.Qwen3Config(
+            vocab_size=config.vocab_size,
+            hidden_size=config.width,
+            intermediate_size=config.hidden_width,
+            num_hidden_layers=config.n_layers,
+            num_attention_heads=config.n_heads,
+            num_key_value_heads=config.kv_heads,
+            head_dim=config.query_width,
+            max_position_embeddings=config.context,
+            rms_norm_eps=config.norm_eps,
+            tie_word_embeddings=config.tied,
+        )
+    ).eval()
+    weights = {
+        theirs: model.state_dict()[ours] for theirs, ours in formats.llama_names(config).items()
+    }
+    for layer, block in enumerate(model.blocks):
+        prefix = f"model.layers.{layer}.self_attn"
+        weights[f"{prefix}.q_norm.weight"] = block.attention.query_norm.weight
+        weights[f"{prefix}.k_norm.weight"] = block.attention.key_norm.weight
+    theirs.load_state_dict(weights)
+    with torch.no_grad():
+        assert_close(model(ids_BT), theirs(ids_BT).logits, atol=1e-4, rtol=1e-4)
 
 
 configs = st.builds(
@@ -158,6 +217,8 @@ configs = st.builds(
     attention_bias=st.booleans(),
     feed_forward_bias=st.booleans(),
     tied=st.booleans(),
+    qk_norm=st.booleans(),
+    zero_init=st.booleans(),
 )
 
 
@@ -254,6 +315,8 @@ WRONG_SIZES = {
     "no base": ({"rotary_base": -1.0}, "rotary_base=-1.0 is not a number above 0; use 10000.0"),
     "endless": ({"rotary_base": math.inf}, "rotary_base=inf is not a number above 0"),
     "words": ({"tied": "false"}, "tied='false' is neither True nor False"),
+    "a number": ({"qk_norm": 1}, "qk_norm=1 is neither True nor False"),
+    "an answer": ({"zero_init": "no"}, "zero_init='no' is neither True nor False"),
     "norm": ({"norm": "batch"}, "norm='batch' is unknown; use 'layer' or 'rms'"),
     "positions": ({"positions": None}, "None is unknown; use 'learned', 'rotary' or 'none'"),
     "activation": ({"activation": "relu"}, "'relu' is unknown; use 'gelu', 'swiglu' or 'relu2'"),

@@ -45,6 +45,32 @@ def test_only_causal_attention_keeps_the_order_of_what_it_reads():
     assert not torch.allclose(causal(x_BTC[:, order]), causal(x_BTC)[:, order], atol=1e-3)
 
 
+@pytest.mark.parametrize("crossing", [False, True])
+def test_normalised_queries_and_keys_are_their_formula(crossing):
+    layer = shaken(Attention(12, 2, n_kv_heads=1, bias=False, qk_norm_eps=0.1)).double()
+    x_BTC = torch.randn(1, 4, 12).double()
+    memory_BSC = torch.randn(1, 5, 12).double() if crossing else x_BTC
+    q_BTHD = (x_BTC @ layer.query.weight.T).view(1, 4, 2, 6)
+    k_BSD = memory_BSC @ layer.key.weight.T
+    q_BTHD = q_BTHD / (q_BTHD.square().mean(-1, keepdim=True) + 0.1).sqrt()
+    k_BSD = k_BSD / (k_BSD.square().mean(-1, keepdim=True) + 0.1).sqrt()
+    q_BTHD, k_BSD = q_BTHD * layer.query_norm.weight, k_BSD * layer.key_norm.weight
+    scores_BHTS = torch.einsum("bthd,bsd->bhts", q_BTHD, k_BSD) / 6**0.5
+    mixed_BHTD = scores_BHTS.softmax(-1) @ (memory_BSC @ layer.value.weight.T)[:, None]
+    expected = mixed_BHTD.transpose(1, 2).reshape(1, 4, 12) @ layer.out.weight.T
+    assert_close(layer(x_BTC, memory_BSC=memory_BSC if crossing else None), expected)
+
+
+def test_with_norms_no_score_grows_with_the_queries_and_keys():
+    layer = Attention(12, 2, bias=False, qk_norm_eps=1e-6)
+    x_BTC = torch.randn(1, 5, 12)
+    with torch.no_grad():
+        before = layer(x_BTC)
+        layer.query.weight *= 100
+        layer.key.weight *= 100
+        assert_close(layer(x_BTC), before, atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize("activation", ["gelu", "swiglu", "relu2"])
 def test_feed_forward_is_its_formula_at_each_position(activation):
     layer = shaken(FeedForward(4, 6, activation=activation, bias=True))

@@ -35,6 +35,7 @@ from .translators import CLASSIC, FAMILIES, OURS, PAD, SIZES, SOURCE, TARGET, wo
         attention_bias=st.booleans(),
         feed_forward_bias=st.booleans(),
         tied=st.booleans(),
+        qk_norm=st.booleans(),
         pad_id=st.none() | st.just(0),
     )
 )

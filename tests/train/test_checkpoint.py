@@ -465,6 +465,12 @@ class TestLoadingRefuses:
         with pytest.raises(ValueError, match="its GPTConfig does not fit this llmlab"):
             load_checkpoint(saved)
 
+    def test_a_config_from_before_an_option_was_there_means_without_it(self, saved):
+        expected = load_checkpoint(saved).model.config
+        rewrite(saved, content=lambda c: [c["config"].pop(n) for n in ("qk_norm", "zero_init")])
+        assert load_checkpoint(saved).model.config == expected
+        assert (expected.qk_norm, expected.zero_init) == (False, False)
+
     def test_nonsense_in_the_config(self, saved):
         rewrite(saved, content=lambda c: c["config"].update(n_heads=0))
         with pytest.raises(ValueError, match=r"n_heads=0 is not a whole number"):
