@@ -22,7 +22,11 @@ MAY_IMPORT = {
     "exercises": {"data", "text", "model", "inference"},
     "doctor": {"data", "device", "text", "model", "inference"},
     "recipes": {"data", "device", "text", "model", "train", "inference"},
-    "cli": {"data", "device", "model", "train", "inference", "doctor", "recipes", "threads", "viz"},
+    "pretraining": {"data", "device", "text", "model", "train", "inference"},
+    "cli": {
+        *("data", "device", "model", "train", "inference"),
+        *("doctor", "pretraining", "recipes", "threads", "viz"),
+    },
     "__main__": {"cli"},
 }
 
@@ -94,7 +98,9 @@ def test_importing_loads_nothing_heavy(module):
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("part", ["text", "model", "train", "inference", "exercises", "viz"])
+@pytest.mark.parametrize(
+    "part", ["text", "model", "train", "inference", "pretraining", "exercises", "viz"]
+)
 def test_what_a_part_promises_it_has(part):
     module = __import__(f"llmlab.{part}", fromlist=["__all__"])
     for name in module.__all__:
