@@ -44,7 +44,7 @@ class TranslatorRecipe:
 
     `max_words` is the longest English sentence to learn from, `n_held_out` how many different
     ones are kept for the test. The other sizes are those of `TranslatorConfig`, `pair_batches`,
-    `schedules.linear` and `NextTokenLoss`.
+    `optimizer_for`, `schedules.linear` and `NextTokenLoss`.
     """
 
     language: str = "es"
@@ -60,6 +60,8 @@ class TranslatorRecipe:
     batch_size: int = 128
     steps: int = 5_000
     warmup: int = 100
+    muon_lr: float = 0.02
+    adam_lr: float = 4e-3
     label_smoothing: float = 0.1
     seed: int = 0
 
@@ -154,7 +156,7 @@ def train_translator(
         saved = _begun(unfinished, recipe, model)
         if saved is not None:
             model, start, seconds = saved.model, saved.step, saved.extra["seconds"]
-        optimizer = optimizer_for(model)
+        optimizer = optimizer_for(model, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr)
         if saved is not None:
             saved.restore(optimizer=optimizer, batches=batches)
         before = seconds

@@ -238,8 +238,8 @@ def _renumber(group: dict, by: int) -> dict:
 def optimizer_for(
     model: nn.Module,
     *,
-    muon_lr: float = 0.02,
-    adam_lr: float = 4e-3,
+    muon_lr: float = 0.014,
+    adam_lr: float = 12e-3,
     momentum: float = 0.95,
     betas: tuple[float, float] = (0.9, 0.98),
     weight_decay: float = 0.0,

@@ -1,6 +1,7 @@
 """The training loop: against a loop written by hand, and what it does when things go wrong."""
 
 import copy
+import inspect
 import itertools
 import math
 from dataclasses import FrozenInstanceError, astuple, fields
@@ -28,6 +29,8 @@ from llmlab.train import (
 )
 
 from .toys import IDS, VOCABULARY, some_batches, tiny, weights
+
+MUON_LR = inspect.signature(optimizer_for).parameters["muon_lr"].default
 
 
 def by_hand(model, batches, *, n_steps, schedule, clip, optimizer):
@@ -345,7 +348,7 @@ def test_by_minutes_the_schedule_runs_by_the_time():
     options = {"schedule": schedule, "loss": slow(clock, 6), "clock": clock}
     found = list(train(model, some_batches(), minutes=0.5, start=400, **options))
     assert [step.number for step in found] == [401, 402, 403, 404, 405]
-    expected = [0.02 * schedule(1000 * done / 5) for done in range(5)]
+    expected = [MUON_LR * schedule(1000 * done / 5) for done in range(5)]
     assert [step.learning_rate for step in found] == pytest.approx(expected)
 
 
@@ -353,7 +356,7 @@ def test_by_minutes_a_schedule_without_an_end_runs_by_the_steps():
     clock = Clock()
     options = {"schedule": schedules.constant(warmup=3), "loss": slow(clock, 10), "clock": clock}
     found = list(train(tiny(), some_batches(), minutes=1, **options))
-    expected = [0.02 * factor for factor in (0.25, 0.5, 0.75, 1, 1, 1)]
+    expected = [MUON_LR * factor for factor in (0.25, 0.5, 0.75, 1, 1, 1)]
     assert [step.learning_rate for step in found] == pytest.approx(expected)
 
 
@@ -409,18 +412,19 @@ def test_any_function_of_the_step_is_a_schedule():
 
     found = list(train(tiny(), some_batches(), steps=5, start=2, schedule=schedule))
     assert seen == [2, 3, 4]
-    assert {step.learning_rate for step in found} == {0.01}
+    assert {step.learning_rate for step in found} == {MUON_LR / 2}
 
 
 def test_a_longer_schedule_is_a_run_that_stops_early():
     found = list(train(tiny(), some_batches(), steps=2, schedule=schedules.linear(4)))
-    assert [step.learning_rate for step in found] == pytest.approx([0.02, 0.015])
+    assert [step.learning_rate for step in found] == pytest.approx([MUON_LR, 0.75 * MUON_LR])
 
 
 def test_a_schedule_that_ends_above_zero_may_be_shorter():
     schedule = schedules.linear(2, final=0.5)
     found = list(train(tiny(), some_batches(), steps=4, schedule=schedule))
-    assert [step.learning_rate for step in found] == pytest.approx([0.02, 0.015, 0.01, 0.01])
+    factors = [step.learning_rate / MUON_LR for step in found]
+    assert factors == pytest.approx([1, 0.75, 0.5, 0.5])
 
 
 # ---- the number format
