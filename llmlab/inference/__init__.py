@@ -16,17 +16,31 @@
 ``TranslationReader``          a translation and how it came about, for a text that changes
 ``corpus_bleu``                how close translations come to those of people, from 0 to 100
 ``exact_match``                the share of texts that are right to the letter
+``token_surprises``            how surprised a model is by each token of a text
+``perplexity``                 among how many equally likely tokens it seems to choose
+``bits_per_byte``              its surprise in a unit that does not depend on the tokens
+``compressed_bits_per_byte``   the same of a file compressor
+``NgramModel``                 a language model that only counts
+``longest_common_run``         the longest stretch of a text that was copied
 """
 
 from llmlab.inference.ablate import ablate
 from llmlab.inference.attention_reader import AttentionReader
 from llmlab.inference.chat import Chat
+from llmlab.inference.copying import longest_common_run
 from llmlab.inference.evaluate import corpus_bleu, exact_match
 from llmlab.inference.heads import head_statistics, induction_scores
+from llmlab.inference.ngrams import NgramModel
 from llmlab.inference.predict import NextTokenPredictor
 from llmlab.inference.reader import Reader
 from llmlab.inference.sample import generate, next_token_probabilities
 from llmlab.inference.search import beam_search
+from llmlab.inference.surprise import (
+    bits_per_byte,
+    compressed_bits_per_byte,
+    perplexity,
+    token_surprises,
+)
 from llmlab.inference.trace import trace
 from llmlab.inference.translation import translate
 from llmlab.inference.translation_reader import TranslationReader
@@ -36,17 +50,23 @@ __all__ = [
     "AttentionReader",
     "Chat",
     "NextTokenPredictor",
+    "NgramModel",
     "Reader",
     "TranslationReader",
     "ablate",
     "beam_search",
+    "bits_per_byte",
+    "compressed_bits_per_byte",
     "corpus_bleu",
     "exact_match",
     "generate",
     "head_statistics",
     "induction_scores",
     "load_translator",
+    "longest_common_run",
     "next_token_probabilities",
+    "perplexity",
+    "token_surprises",
     "trace",
     "translate",
 ]
