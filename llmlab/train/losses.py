@@ -95,7 +95,8 @@ class NextTokenLoss:
 
     Call it as ``loss(model, batch)``. For a model with `hidden_states` and `head`, such as GPT
     and Translator, the head runs only where there is a target, and for a large vocabulary piece
-    by piece (`head_cross_entropy`); any other model is called as ``model(*batch.inputs)``.
+    by piece (`head_cross_entropy`); any other model is called as ``model(*batch.inputs)``. Inside
+    ``torch.compile``, whose kernels read all logits at once with little cost, it takes them whole.
     """
 
     label_smoothing: float = 0.0
@@ -109,6 +110,8 @@ class NextTokenLoss:
         if not (hasattr(model, "hidden_states") and hasattr(model, "head")):
             return cross_entropy(model(*batch.inputs), batch.targets_BT, **options)
         hidden_BTC = model.hidden_states(*batch.inputs)
+        if torch.compiler.is_compiling():
+            return cross_entropy(model.head(hidden_BTC), batch.targets_BT, **options)
         weight_VC = _head_weight(model)
         if weight_VC is not None and weight_VC.shape[0] >= _LARGE_VOCABULARY:
             return head_cross_entropy(hidden_BTC, weight_VC, batch.targets_BT, **options)
@@ -155,7 +158,7 @@ def _check(
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction={reduction!r} is unknown; use 'mean' or 'sum'")
     _check_targets(scores, targets_BT)
-    if targets_BT.device.type != "cpu":
+    if targets_BT.device.type != "cpu" or torch.compiler.is_compiling():
         return  # on a GPU, looking at the targets would cost time
     outside_BT = (targets_BT >= vocab_size) | ((targets_BT < 0) & (targets_BT != IGNORE))
     if outside_BT.any():

@@ -334,6 +334,25 @@ MODELS = pytest.mark.parametrize(
 )
 
 
+@SMOOTHING
+@pytest.mark.parametrize("V", [1024, 2100])
+def test_a_head_of_more_tokens_than_are_multiplied_at_once(V, label_smoothing):
+    given = given_sizes(V=V)
+    options = {"label_smoothing": label_smoothing}
+    ours = head_cross_entropy(*given, chunk=4, **options)
+    theirs = torchs(given[0] @ given[1].T, given[2], **options)
+    torch.testing.assert_close(ours, theirs)
+    found, expected = (torch.autograd.grad(loss, given[:2]) for loss in (ours, theirs))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_target_of_no_measurable_probability_has_a_loss_all_the_same():
+    hidden_BTC, weight_VC, targets_BT = given_sizes(dtype=torch.float32)
+    loss = head_cross_entropy(hidden_BTC * 1e3, weight_VC, targets_BT)
+    assert loss > 500  # e to the power of -500 is 0 in float32
+    torch.testing.assert_close(loss, torchs(hidden_BTC * 1e3 @ weight_VC.T, targets_BT))
+
+
 class TestNextTokenLoss:
     @MODELS
     @SMOOTHING
@@ -350,6 +369,13 @@ class TestNextTokenLoss:
         torch.testing.assert_close(ours, theirs)
         expected = torch.autograd.grad(theirs, list(model.parameters()))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    def test_torch_compile_takes_it_as_one_piece(self, monkeypatch):
+        monkeypatch.setattr(losses, "_LARGE_VOCABULARY", 2)
+        model, batch = tiny_gpt(), gpt_batch()
+        compiled = torch.compile(NextTokenLoss(), fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(model, batch), NextTokenLoss()(model, batch))
 
     @MODELS
     def test_the_head_sees_only_positions_with_a_target(self, model, batch, monkeypatch):
