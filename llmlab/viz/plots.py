@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -127,6 +128,7 @@ def curves(
 ) -> Axes:
     """Draw up to four lines over the same places, each with its name at its right end.
 
+    Where lines end so close together that their names would cover each other, a legend has them.
     `x` and `y` name the axes and their units; `at` are the places, 0, 1, 2, … if left out.
     Raises ``ValueError`` for too many lines or none, for a line that is empty or does not have
     a number for each place, and for numbers that are not finite.
@@ -140,8 +142,9 @@ def curves(
         _check({f"{name}, {place}": number for place, number in zip(places, line, strict=True)})
     with sns.axes_style("ticks"):
         figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    names = []
     for (name, line), (colour, _, dashes) in zip(lines.items(), _STYLES, strict=False):
-        axes.plot(places, line, dashes, color=colour, linewidth=2)
+        axes.plot(places, line, dashes, color=colour, linewidth=2, label=name)
         text = axes.annotate(
             name,
             (places[-1], line[-1]),
@@ -151,11 +154,24 @@ def curves(
             va="center",
         )
         text.set_parse_math(False)
+        names.append(text)
     axes.set(xlabel=x, ylabel=y)
     axes.grid(axis="y", color="#eeeeee")
     figure.suptitle(title, x=0.01, ha="left")
     sns.despine(ax=axes)
+    _or_a_legend(axes, names)
     return axes
+
+
+def _or_a_legend(axes: Axes, names: list[Annotation]) -> None:
+    """Put the names of lines into a legend if they cover each other at the lines' ends."""
+    axes.figure.canvas.draw()  # only now it is known where things stand
+    boxes = [text.get_window_extent() for text in names]
+    if any(_common_area(one, other) for one, other in itertools.combinations(boxes, 2)):
+        for text in names:
+            text.remove()
+        for text in axes.legend(frameon=False).get_texts():
+            text.set_parse_math(False)
 
 
 def scatter(

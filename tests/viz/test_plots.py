@@ -141,6 +141,16 @@ def test_curves_go_through_their_numbers_and_carry_their_names():
     assert axes.figure.get_suptitle() == "It falls"
 
 
+def test_names_that_would_cover_each_other_stand_in_a_legend():
+    lines = {"one $": [3.0, 1.0], "two": [2.0, 1.01], "three": [1.0, 3.0]}
+    axes = curves(lines, **AXES)
+    axes.figure.canvas.draw()
+    assert [text.get_text() for text in axes.texts] == []
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(lines)
+    apart = curves({"one": [3.0, 1.0], "two": [1.0, 3.0]}, **AXES)
+    assert apart.get_legend() is None
+
+
 def test_curves_count_their_places_from_zero():
     (line,) = curves({"loss": [5.0, 4.0]}, **AXES).get_lines()
     assert line.get_xdata().tolist() == [0, 1]
