@@ -39,9 +39,13 @@ notebooks: $(VENV)/ready-test
 	@$(RUN) llmlab fetch
 	@$(BIN)/python notebooks/refresh.py $(ARGS)
 
-bench: $(VENV)/ready-test
+bench: $(VENV)/ready-test $(VENV)/peers/llms_from_scratch
 	@$(RUN) llmlab fetch
 	@$(BIN)/python benchmarks $(ARGS)
+
+# A library to compare with, without all that it asks for and that is not needed here (TensorFlow).
+$(VENV)/peers/llms_from_scratch: | $(VENV)/ready-test
+	@$(RUN) pip install --disable-pip-version-check --quiet --no-deps --target $(VENV)/peers llms-from-scratch==1.0.19
 
 lint: $(VENV)/ready-test
 	@$(RUN) ruff check .

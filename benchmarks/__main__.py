@@ -12,7 +12,18 @@ from tqdm import tqdm
 
 from llmlab.threads import share_cores
 
-NAMES = ("loading", "bpe", "decoding", "keystroke", "strip", "explorer", "translation")
+NAMES = (
+    "loading",
+    "bpe",
+    "decoding",
+    "keystroke",
+    "strip",
+    "explorer",
+    "translation",
+    "pretraining",
+    "throughput",
+    "gpu",
+)
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
