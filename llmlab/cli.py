@@ -101,16 +101,32 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--seed", type=_seed, metavar="N", help="the same seed gives the same answers")
     add.set_defaults(run=chat)
 
-    add = commands.add_parser("train", help="train one of the models that come with llmlab anew")
-    add.add_argument("what", choices=["translator"], help="from English to another language")
-    add.add_argument("--language", choices=["es", "de", "fr"], default="es", help="else es")
-    add.add_argument(
-        "--output", type=Path, metavar="FILE", help="else english-spanish.safetensors, for example"
+    add = commands.add_parser(
+        "train",
+        help="train a model by a recipe",
+        description="Train a GPT by a recipe, or the translator. A run that was stopped goes on "
+        "where it was. Several processes train one GPT together under torchrun: "
+        "torchrun --nproc-per-node 2 -m llmlab train shakespeare",
     )
+    add.add_argument(
+        "what",
+        metavar="RECIPE",
+        help="a .toml file, the name of a recipe that comes along (shakespeare), or translator",
+    )
+    add.add_argument("--output", type=Path, metavar="FILE", help="else RECIPE.safetensors")
     add.add_argument("--steps", type=_positive, metavar="N", help="how many; else the recipe's")
-    add.add_argument("--max-words", type=_positive, metavar="N", help="longest English sentence")
     add.add_argument(
         "--device", metavar="NAME", help="cpu, cuda or mps; else a GPU if there is one"
+    )
+    gpt = add.add_argument_group("for a GPT")
+    gpt.add_argument("--plan", action="store_true", help="say what it takes, and do nothing")
+    gpt.add_argument(
+        "--fsdp", action="store_true", help="leave each process a part of the model, not all of it"
+    )
+    translator = add.add_argument_group("for the translator")
+    translator.add_argument("--language", choices=["es", "de", "fr"], help="else es")
+    translator.add_argument(
+        "--max-words", type=_positive, metavar="N", help="longest English sentence"
     )
     add.set_defaults(run=train)
     return parser
@@ -189,29 +205,73 @@ def chat(chosen: argparse.Namespace) -> int:
 
 
 def train(chosen: argparse.Namespace) -> int:
-    """Train a translator by its recipe; a run that was stopped goes on where it was."""
+    """Train by a recipe; a run that was stopped goes on where it was."""
+    from llmlab.train import TrainingError
+
+    others = ("plan", "fsdp") if chosen.what == "translator" else ("language", "max_words")
+    for name in others:
+        if getattr(chosen, name):
+            option = name.replace("_", "-")
+            print(f"llmlab: --{option} says nothing to {chosen.what}; omit it", file=sys.stderr)
+            return 2
+    try:
+        return (_train_translator if chosen.what == "translator" else _pretrain)(chosen)
+    except (ValueError, TrainingError, OSError) as error:
+        print(f"llmlab: {error}", file=sys.stderr)
+        return 1
+
+
+def _train_translator(chosen: argparse.Namespace) -> int:
     from llmlab.data.pairs import LANGUAGES
     from llmlab.recipes import TranslatorRecipe, train_translator
-    from llmlab.train import TrainingError
     from llmlab.viz import TrainingBoard
 
     options = ("language", "steps", "max_words")
     given = {name: getattr(chosen, name) for name in options if getattr(chosen, name) is not None}
-    name = LANGUAGES[chosen.language]
+    recipe = TranslatorRecipe(**given)
+    name = LANGUAGES[recipe.language]
     path = chosen.output or Path(f"english-{name.lower()}.safetensors")
     board = TrainingBoard(f"English to {name}")
-    try:
-        result = train_translator(
-            TranslatorRecipe(**given), path, device=chosen.device, watch=board.watch
-        )
-    except (ValueError, TrainingError, OSError) as error:
-        print(f"llmlab: {error}", file=sys.stderr)
-        return 1
+    result = train_translator(recipe, path, device=chosen.device, watch=board.watch)
     if result is None:
-        print(f"stopped; the same command goes on from {path}.training", file=sys.stderr)
-        return 130
+        return _stopped(path)
     print(f"BLEU {result.bleu:.1f} on {result.n_tested:,} held-out sentences; {path} and its card")
     return 0
+
+
+def _pretrain(chosen: argparse.Namespace) -> int:
+    from llmlab.pretraining import PretrainingRecipe, make_plan, pretrain
+    from llmlab.train.distributed import own_rank
+    from llmlab.viz import TrainingBoard
+
+    recipe = PretrainingRecipe.load(chosen.what)
+    if chosen.steps:
+        warmup = min(recipe.schedule.warmup, chosen.steps // 10)
+        recipe = recipe.changed(training={"steps": chosen.steps}, schedule={"warmup": warmup})
+    plan = make_plan(recipe, device=chosen.device, fsdp=chosen.fsdp)
+    first = own_rank() == 0  # one process speaks for all
+    if first:
+        print(plan, flush=True)
+    if chosen.plan:
+        return 0
+    plan.check()
+    name = Path(chosen.what).stem
+    path = chosen.output or Path(f"{name}.safetensors")
+    watch = TrainingBoard(name).watch if first else iter
+    result = pretrain(recipe, path, device=chosen.device, fsdp=chosen.fsdp, watch=watch)
+    if result is None:
+        return _stopped(path) if first else 0
+    print(
+        f"\n{result.sample}\n\nloss on the held-out documents: {result.loss:.3f} nats a token, "
+        f"{result.bits_per_byte:.3f} bits a byte\nuse it: "
+        f'llmlab.train.load_checkpoint("{path}") gives its .model and .tokenizer'
+    )
+    return 0
+
+
+def _stopped(path: Path) -> int:
+    print(f"stopped; the same command goes on from {path}.training", file=sys.stderr)
+    return 130
 
 
 def lab(given: list[str]) -> int:

@@ -50,6 +50,14 @@ class Batch:
         inputs = tuple(tensor.to(device) for tensor in self.inputs)
         return Batch(inputs, self.targets_BT.to(device), self.n_targets, self.n_tokens)
 
+    def rows(self, start: int, stop: int) -> Batch:
+        """Give some of the rows; of none, one row from which nothing is to be learned."""
+        if start == stop:
+            inputs = tuple(tensor[:1] for tensor in self.inputs)
+            return Batch(inputs, torch.full_like(self.targets_BT[:1], IGNORE), 0, 0)
+        inputs = tuple(tensor[start:stop] for tensor in self.inputs)
+        return Batch(inputs, self.targets_BT[start:stop])
+
 
 class Batches(Iterator[Batch]):
     """An endless row of batches, epoch after epoch, in an order that depends on the seed alone.

@@ -30,6 +30,7 @@ from llmlab.model.translator import Translator, TranslatorConfig
 from llmlab.text import BPETokenizer, WordTokenizer
 from llmlab.text.files import BPE_FORMAT, WORDS_FORMAT
 from llmlab.train.batches import Batches
+from llmlab.train.distributed import class_of, is_first, shared_out_like, whole
 from llmlab.train.schedules import Schedule
 
 _KEY = "llmlab"
@@ -55,6 +56,8 @@ def save_checkpoint(
 ) -> None:
     """Write a model, and what is given beside it, to one file: whole, or not at all.
 
+    Of processes that train together all must call this; the first writes, and the file is the one
+    that a single process would have written.
     With `optimizer` and `batches` a run can be resumed: `Checkpoint.restore` gives them back
     their state, and PyTorch its random state, so that the run ends as it would have ended
     undisturbed. `step` says how many steps are done; `extra` is anything that JSON can hold.
@@ -92,7 +95,10 @@ def save_checkpoint(
         content["batches"] = _describe_batches(batches)
     if not half:
         tensors |= {f"random.{name}": state for name, state in _random_states(model.device)}
-    _write(path, _separate(tensors), {_KEY: _to_json(content)})
+    text = _to_json(content)
+    tensors = _separate(tensors)
+    if is_first():
+        _write(path, tensors, {_KEY: text})
 
 
 @dataclass(repr=False)
@@ -158,6 +164,7 @@ class Checkpoint:
         with _explained(self.path, "its optimiser state is damaged"):
             state = _unpack(saved["state"], self._tensors)
             self._check_state(state, optimizer)
+        _share_out(state, optimizer)
         return state
 
     def _check_state(self, state: dict, optimizer: torch.optim.Optimizer) -> None:
@@ -236,7 +243,7 @@ def load_checkpoint(
 
 def _class_name(model: nn.Module) -> str:
     name = type(getattr(model, "config", None)).__name__
-    if name not in _MODELS or type(model) is not _MODELS[name][1]:
+    if name not in _MODELS or class_of(model) is not _MODELS[name][1]:
         raise ValueError(
             f"{type(model).__name__} cannot be saved as a checkpoint; llmlab can build a GPT or a "
             "Translator again from its config, and nothing else"
@@ -259,7 +266,7 @@ def _weights(model: nn.Module, *, half: bool) -> Tensors:
     if half:
         weights = {name: tensor.to(torch.float16) for name, tensor in weights.items()}
     for name, tensor in weights.items():
-        if not bool(tensor.isfinite().all()):
+        if not bool(whole(tensor.isfinite().all())):
             why = ", perhaps too large for float16: leave out half=True" if half else ""
             raise ValueError(
                 f"the tensor {name} has numbers that are not finite{why}; nothing was written, "
@@ -337,6 +344,16 @@ def _parameter_names(optimizer, model: nn.Module, fix: str) -> list[list[str]]:
     return groups
 
 
+def _share_out(state: dict, optimizer) -> None:
+    """Leave of an optimiser's state what this process has of the parameters it belongs to."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, values in state["state"].items():
+        parameter = parameters[number]
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.dim():
+                values[name] = shared_out_like(value.to(parameter.device), parameter)
+
+
 def _describe_batches(batches: Batches) -> dict:
     if not isinstance(batches, Batches):
         raise ValueError(
@@ -357,10 +374,16 @@ def _random_states(device: torch.device) -> Iterator[tuple[str, Tensor]]:
 
 
 def _separate(tensors: Tensors) -> Tensors:
-    """Give every tensor memory of its own on the CPU, as the file format wants it."""
+    """Give every tensor memory of its own on the CPU, as the file format wants it.
+
+    One that is shared out among processes is put together; only the first process keeps it.
+    """
     separate, seen = {}, set()
     for name, tensor in tensors.items():
-        tensor = tensor.detach().cpu().contiguous()
+        tensor = whole(tensor.detach())
+        if not is_first():
+            continue
+        tensor = tensor.cpu().contiguous()
         where = tensor.untyped_storage().data_ptr()
         separate[name] = tensor.clone() if where in seen else tensor
         seen.add(where)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from llmlab.device import fast_dtype
 from llmlab.text.inputs import whole_number
 from llmlab.train.batches import Batch
+from llmlab.train.distributed import Team, whole
 from llmlab.train.interrupt import one_ctrl_c
 from llmlab.train.losses import NextTokenLoss
 from llmlab.train.optim import JointOptimizer, optimizer_for
@@ -59,6 +60,8 @@ def train(
     start: int = 0,
     clip: float | None = 1.0,
     accumulate: int = 1,
+    micro_batch: int | None = None,
+    team: Team | None = None,
     dtype: torch.dtype | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Step]:
@@ -75,9 +78,12 @@ def train(
 
     `loss(model, batch)` gives the sum over the batch's targets; it is `NextTokenLoss()` if left
     out. With `accumulate`, so many batches make one step, exactly as if they were one large
-    batch. Gradients longer than `clip` are shortened to it; None leaves them. `dtype` is the
-    number format of the matrix products, as a rule bfloat16 on a GPU made for it and else
-    float32. The model is in training mode during a step, and between two in the mode it had.
+    batch; with `micro_batch`, at most so many rows of a batch are computed at once, which takes
+    less memory and changes nothing else. The processes of a `team` each compute rows of their own
+    of every batch, and all see the same `Step`.
+    Gradients longer than `clip` are shortened to it; None leaves them. `dtype` is the number
+    format of the matrix products, as a rule bfloat16 on a GPU made for it and else float32. The
+    model is in training mode during a step, and between two in the mode it had.
 
     Ctrl-C lets the step finish and ends the loop without an error, like a last step; pressed
     again it raises ``KeyboardInterrupt`` at once. A loss or gradient that is not a number raises
@@ -101,6 +107,14 @@ def train(
         raise ValueError(f"clip={clip!r} is no length; use a number above 0, or None not to clip")
     if dtype not in (None, torch.float32, torch.bfloat16):
         raise ValueError(f"dtype={dtype} does not train well; use torch.bfloat16 or torch.float32")
+    if micro_batch is not None:
+        micro_batch = whole_number(micro_batch, "micro_batch", least=1)
+    team = Team() if team is None else team
+    if minutes is not None and team.size > 1:
+        raise ValueError(
+            f"minutes={minutes} would end at another step in each of {team.size} processes; "
+            "use steps="
+        )
     _check_schedule(schedule, steps)
     try:
         batches = iter(batches)
@@ -115,9 +129,11 @@ def train(
         model,
         batches,
         optimizer,
-        loss=NextTokenLoss() if loss is None else loss,
+        objective=team.reducing(_Objective(model, NextTokenLoss() if loss is None else loss)),
         clip=clip,
         accumulate=whole_number(accumulate, "accumulate", least=1),
+        micro_batch=micro_batch,
+        team=team,
         dtype=dtype,
     )
     return _steps(run, schedule, start, steps, minutes, clock)
@@ -137,7 +153,7 @@ def _steps(
         return number / steps if minutes is None else min(elapsed / (60 * minutes), 1.0)
 
     with one_ctrl_c() as pressed, _rates(run.optimizer, schedule) as set_rates:
-        while progress() < 1 and not pressed():
+        while progress() < 1 and not run.any(pressed()):
             began = clock()
             length = getattr(schedule, "steps", None)
             set_rates(number if minutes is None or length is None else progress() * length)
@@ -163,9 +179,11 @@ class _Run:
     model: nn.Module
     batches: Iterator[Batch]
     optimizer: torch.optim.Optimizer | JointOptimizer
-    loss: Loss
+    objective: nn.Module
     clip: float | None
     accumulate: int
+    micro_batch: int | None
+    team: Team
     dtype: torch.dtype | None
 
     def step(self, number: int, steps: int | None) -> tuple[float, float, int]:
@@ -178,19 +196,12 @@ class _Run:
                 "leave such batches out"
             )
         parameters = list(self.model.parameters())
-        device = parameters[0].device
         _forget_gradients(parameters)
-        total = torch.zeros((), device=device)
         with _training(self.model), torch.enable_grad():
-            for batch in batches:
-                if batch.n_targets:
-                    with self._autocast(device):
-                        share = _checked(self.loss(self.model, batch.to(device))) / n_targets
-                    share.backward()
-                    total = total + share.detach()
+            loss = self._backward(batches, n_targets)
             learned = [parameter for parameter in parameters if parameter.grad is not None]
-            norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in learned])
-            loss, length = total.item(), norm.item()
+            norm = whole(torch.nn.utils.get_total_norm([parameter.grad for parameter in learned]))
+            length = norm.item()
             if not (math.isfinite(loss) and math.isfinite(length)):
                 _forget_gradients(parameters)
                 raise TrainingError(_not_finite(number, loss, length))
@@ -198,6 +209,29 @@ class _Run:
                 torch.nn.utils.clip_grads_with_norm_(learned, self.clip, norm)
             self.optimizer.step()
         return loss, length, sum(batch.n_tokens for batch in batches)
+
+    def _backward(self, batches: list[Batch], n_targets: int) -> float:
+        """Compute the gradients of the mean loss over all targets, of all processes; give it."""
+        parts = [part for b in batches for part in self.team.own_parts(b, self.micro_batch)]
+        if self.team.size == 1:
+            parts = [part for part in parts if part.n_targets]
+        total = torch.zeros((), device=self.device)
+        for number, part in enumerate(parts, start=1):
+            with self.team.waiting(self.objective, last=number == len(parts)):
+                with self._autocast():
+                    share = self.objective(part.to(self.device)) / n_targets
+                (share * self.team.size).backward()  # a team's gradients come as their mean
+                total = total + share.detach()
+        return self.team.total(total).item()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the computing is done."""
+        return next(self.model.parameters()).device
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process of the team says yes."""
+        return self.team.any(flag, self.device)
 
     def _next_batches(self, number: int, steps: int | None) -> list[Batch]:
         taken = []
@@ -215,11 +249,22 @@ class _Run:
             taken.append(batch)
         return taken
 
-    def _autocast(self, device: torch.device) -> AbstractContextManager:
-        dtype = fast_dtype(device) if self.dtype is None else self.dtype
+    def _autocast(self) -> AbstractContextManager:
+        dtype = fast_dtype(self.device) if self.dtype is None else self.dtype
         if dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(device.type, dtype=dtype)
+        return torch.autocast(self.device.type, dtype=dtype)
+
+
+class _Objective(nn.Module):
+    """A model and its loss as one module: PyTorch's engines for many processes want a forward."""
+
+    def __init__(self, model: nn.Module, loss: Loss):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Batch) -> Tensor:
+        return _checked(self.loss(self.model, batch))
 
 
 def _forget_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -13,9 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from llmlab.device import fast_dtype
+from llmlab.train.distributed import own_part, put_together, shared_out_like
 
 # How far one Newton-Schulz step bends the singular values: a s + b s^3 + c s^5 (Jordan et al. 2024)
 _A, _B, _C = 3.4445, -4.7750, 2.0315
+
+# Matrices of one shape are computed together, up to so many numbers: more would save no time, and
+# the copies that are needed on the way would take as much memory as the model.
+AT_ONCE = 2**26
 
 
 def orthogonalise(matrices_NRK: Tensor, *, steps: int = 5) -> Tensor:
@@ -119,21 +124,32 @@ class Muon(torch.optim.Optimizer):
                     kind = parameter.shape, parameter.dtype, parameter.device
                     alike[kind].append(parameter)
             for parameters in alike.values():
-                self._move(parameters, **group)
+                at_once = max(1, AT_ONCE // parameters[0].numel())
+                for first in range(0, len(parameters), at_once):
+                    self._move(parameters[first : first + at_once], **group)
         return loss
 
     def _move(
         self, parameters: list[Tensor], *, lr: float, momentum: float, weight_decay: float, **_
     ) -> None:
-        gradients = [parameter.grad for parameter in parameters]
-        means = [self._mean(parameter) for parameter in parameters]
+        # of a matrix that is shared out among processes, each moves its own rows; only to
+        # orthogonalise it all rows are needed
+        own = [own_part(parameter) for parameter in parameters]
+        gradients = [own_part(parameter.grad) for parameter in parameters]
+        means = [own_part(self._mean(parameter)) for parameter in parameters]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
-        ahead_NRK = torch.stack(torch._foreach_lerp(gradients, means, momentum))
-        moves = orthogonalise(ahead_NRK).unbind()
+        ahead = torch._foreach_lerp(gradients, means, momentum)
+        ahead_NRK = torch.stack(
+            [put_together(rows, p) for rows, p in zip(ahead, parameters, strict=True)]
+        )
+        moves = [
+            own_part(shared_out_like(move, p))
+            for move, p in zip(orthogonalise(ahead_NRK), parameters, strict=True)
+        ]
         if weight_decay:
-            torch._foreach_mul_(parameters, 1 - lr * weight_decay)
+            torch._foreach_mul_(own, 1 - lr * weight_decay)
         n_rows, n_columns = parameters[0].shape
-        torch._foreach_add_(parameters, moves, alpha=-lr * max(1, n_rows / n_columns) ** 0.5)
+        torch._foreach_add_(own, moves, alpha=-lr * max(1, n_rows / n_columns) ** 0.5)
 
     def _mean(self, parameter: Tensor) -> Tensor:
         """Give the running mean of a parameter's gradients, at first zero."""
