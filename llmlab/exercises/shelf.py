@@ -13,6 +13,7 @@ NOTEBOOKS = {  # module -> notebook, in reading order
     "embeddings": "03_embeddings",
     "attention": "04_attention",
     "translation": "05_translation",
+    "gpt": "06_gpt",
 }
 
 

@@ -1,0 +1,55 @@
+"""The sixth notebook as a learner meets it: a GPT of one's own, and a next token that is cut."""
+
+import pytest
+
+from llmlab.exercises.shelf import exercises
+
+from .next_token_page import NextTokenWidget
+from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+ANSWERS = {}
+for exercise in exercises("gpt"):
+    ANSWERS |= solved(exercise)
+
+
+@pytest.fixture(scope="module")
+def notebook(chromium, server):
+    with notebook_page(chromium, server, "06_gpt", ANSWERS) as page:
+        yield page
+
+
+def test_every_cell_runs(notebook):
+    every_cell_ran(notebook)
+
+
+def test_every_solution_passes_where_it_stands(notebook):
+    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
+    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
+    assert titles == [f"✓ {exercise.id}: passed" for exercise in exercises("gpt")]
+
+
+def test_only_what_top_p_keeps_can_be_drawn(notebook):
+    widget = NextTokenWidget(notebook)
+    widget.fill("The king sat on his")
+    shares = [float(label.rpartition(" ")[0].rpartition(" ")[2]) for label in widget.labels()]
+    assert "throne" in widget.labels()[0]
+    assert shares[0] > 95  # of two that are kept
+    assert max(shares[2:]) == 0
+    assert widget.others.inner_text().endswith("0.0 %")
+    widget.sample.click()
+    widget.settled()
+    assert widget.text().startswith("The king sat on his ")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_pictures(notebook, theme):
+    notebook.theme(f"JupyterLab {theme}")
+    notebook.screenshot(f"notebook_06_{theme.lower()}_cut", NextTokenWidget(notebook).root)
+    notebook.theme("JupyterLab Light")
+
+
+def test_no_request_went_out(notebook):
+    nothing_left_the_machine(notebook)
