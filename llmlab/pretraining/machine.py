@@ -47,8 +47,9 @@ def measured_flops(device: torch.device, *, seconds: float = 0.5) -> float:
     """
     n = 4096 if device.type == "cuda" else 384
     a = torch.rand(n, n, device=device, dtype=fast_dtype(device))
-    best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    best, count, end = float("inf"), 0, time.perf_counter() + seconds
+    while count < 10 or time.perf_counter() < end:
+        count += 1
         _wait(device)
         began = time.perf_counter()
         a @ a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,10 @@ from typing import NamedTuple
 import torch
 
 from llmlab.device import pick_device
-from llmlab.inference import generate
+from llmlab.inference import bits_per_byte, generate
 from llmlab.model import GPT, count_parameters
 from llmlab.pretraining.ingredients import END, Ingredients, prepare
 from llmlab.pretraining.recipe import PretrainingRecipe
-from llmlab.pretraining.scoring import held_out_score
 from llmlab.text import BPETokenizer
 from llmlab.train import Checkpoint, Step, load_checkpoint, save_checkpoint, train
 from llmlab.train.distributed import Team, joined_team, own_device
@@ -171,10 +171,13 @@ def _lasting(recipe: PretrainingRecipe) -> PretrainingRecipe:
 def _measured(path: Path, made: Ingredients, seconds: float, device: torch.device) -> Result:
     """Load what was written, and measure that."""
     model = load_checkpoint(path, device=device).model
-    loss, bits_per_byte = held_out_score(model, made.tokenizer, made.held_out.values())
+    texts, end_id = list(made.held_out.values()), made.tokenizer.special_tokens[END]
+    bits = bits_per_byte(model, made.tokenizer, texts, start_id=end_id)
+    n_bytes = sum(len(text.encode("utf-8")) for text in texts)
+    n_tokens = sum(len(made.tokenizer.encode(text)) for text in texts)
     return Result(
-        loss=loss,
-        bits_per_byte=bits_per_byte,
+        loss=bits * math.log(2) * n_bytes / n_tokens,
+        bits_per_byte=bits,
         sample=_sample(model, made.tokenizer),
         minutes=seconds / 60,
         n_parameters=count_parameters(model),
