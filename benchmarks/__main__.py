@@ -22,6 +22,7 @@ NAMES = (
     "translation",
     "pretraining",
     "throughput",
+    "scaling",
     "gpu",
 )
 README = Path(__file__).with_name("README.md")
