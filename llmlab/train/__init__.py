@@ -15,6 +15,8 @@
 
 ``save_checkpoint``              write a model, and all that a run needs to go on, to one file
 ``load_checkpoint``              read such a file: a ``Checkpoint``
+
+``distributed``                  several processes that train one model: a ``Team``
 """
 
 from llmlab.train import schedules
