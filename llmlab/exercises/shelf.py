@@ -14,6 +14,7 @@ NOTEBOOKS = {  # module -> notebook, in reading order
     "attention": "04_attention",
     "translation": "05_translation",
     "gpt": "06_gpt",
+    "pretraining": "07_pretraining",
 }
 
 
