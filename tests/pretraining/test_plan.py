@@ -1,3 +1,4 @@
+import doctest
 from dataclasses import replace
 
 import pytest
@@ -186,3 +187,9 @@ def test_this_machine_has_memory_and_speed(monkeypatch):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
         assert memory_there_is(device) == room // 2
     assert measured_flops(device, seconds=0.05) > 1e8
+
+
+def test_the_examples_in_the_docstrings():
+    failed, tried = doctest.testmod(plan, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+    assert tried > 5
