@@ -103,7 +103,7 @@ def _told(model: GPT, windows: list[tuple[Tensor, Tensor]]) -> np.ndarray:
     hidden_NC = model.hidden_states(read_BT).flatten(0, 1).index_select(0, kept_N)
     logits_NV = model.head(hidden_NC).float()
     surprises_N = F.cross_entropy(logits_NV, targets_N.index_select(0, kept_N), reduction="none")
-    return surprises_N.double().cpu().numpy()
+    return surprises_N.cpu().double().numpy()  # some GPUs have no float64
 
 
 def _measure(
