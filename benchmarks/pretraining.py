@@ -50,16 +50,16 @@ GPT2 = {
 }
 RATES = (2e-3, 3e-3, 5e-3, 8e-3)  # tried for GPT-2
 
-# What is taken away, and the lines of the recipe that do it.
+# What is put in the place of a choice, and the lines of the recipe that do it.
 CHOICES = {
-    "rotary positions (learned instead)": {"model": {"positions": "learned"}},
-    "RMSNorm (LayerNorm instead)": {"model": {"norm": "layer"}},
-    "normalised queries and keys": {"model": {"qk_norm": False}},
-    "squared ReLU (GELU instead)": {"model": {"activation": "gelu"}},
-    "zero-initialised output layers": {"model": {"zero_init": False}},
-    "no biases": {"model": {"attention_bias": True, "feed_forward_bias": True}},
-    "Muon (AdamW for everything)": {"optimizer": GPT2["optimizer"]},
-    "the straight line (GPT-2's cosine instead)": {"schedule": {"kind": "cosine", "final": 0.1}},
+    "learned positions, not rotary": {"model": {"positions": "learned"}},
+    "LayerNorm, not RMSNorm": {"model": {"norm": "layer"}},
+    "queries and keys as they are, not normalised": {"model": {"qk_norm": False}},
+    "GELU, not squared ReLU": {"model": {"activation": "gelu"}},
+    "output layers drawn at random, not zero": {"model": {"zero_init": False}},
+    "biases": {"model": {"attention_bias": True, "feed_forward_bias": True}},
+    "AdamW for everything, not Muon": {"optimizer": GPT2["optimizer"]},
+    "GPT-2's cosine, not a straight line": {"schedule": {"kind": "cosine", "final": 0.1}},
 }
 
 
@@ -123,7 +123,7 @@ def table(steps: int) -> list[Row]:
         run = follow(recipe, made, made.held_out)
         found.append(
             Row(
-                what=f"the same without {name}",
+                what=f"the same with {name}",
                 measured=f"{run.bits_per_byte:.3f}, "
                 f"{run.bits_per_byte - base.bits_per_byte:+.3f} "
                 f"({1e3 * run.seconds / steps:.0f} ms a step)",
