@@ -320,6 +320,15 @@ BREAKING = {  # what to do to the right result
     "translation.greedy_step": lambda right: right + 1,
     "translation.beam": lambda right: (right[0], right[1] / 2),
     "translation.smoothing": lambda right: right / 2,
+    "gpt.block": lambda right: right[:-1],
+    "gpt.parameters": lambda right: right + 0.5,
+    "gpt.temperature": lambda right: right / 2,
+    "gpt.top_p": lambda right: right / 2,
+    "gpt.step": lambda right: (right[0] + 1000, *right[1:]),
+    "pretraining.pack": lambda right: [[(r, a[1:]) for r, a in side] for side in right],
+    "pretraining.first_loss": lambda right: (-right[0], right[1]),
+    "pretraining.schedule": lambda right: right + 1,
+    "pretraining.overfit": lambda right: right[1:],
 }
 
 
