@@ -71,9 +71,12 @@ function written(number, step) {
   });
 }
 
-/** Multiples of a round step in [low, high], about `count` of them, as {value, text}. */
-export function ticks(low, high, count) {
-  const step = roundUp((high - low) / Math.max(1, count));
+/**
+ * Multiples of a round step in [low, high], about `count` of them, as {value, text}; they are
+ * `least` apart at least, a power of ten.
+ */
+export function ticks(low, high, count, least = 0) {
+  const step = Math.max(least, roundUp((high - low) / Math.max(1, count)));
   const result = [];
   for (let k = Math.ceil(low / step - 1e-6); k <= high / step + 1e-6; k++) {
     const value = k === 0 ? 0 : k * step;
@@ -497,8 +500,7 @@ class View {
     pen.fillStyle = colours.muted;
     pen.strokeStyle = colours.line;
     const wide = pen.measureText(last.toLocaleString("en")).width + 28;
-    for (const { value, text } of ticks(first, last, (right - left) / wide)) {
-      if (!Number.isInteger(value)) continue;
+    for (const { value, text } of ticks(first, last, (right - left) / wide, 1)) {
       const x = Math.round(this.x(value)) + 0.5;
       pen.beginPath();
       pen.moveTo(x, bottom);

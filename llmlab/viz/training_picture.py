@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from llmlab.viz.plots import BLUE
 
@@ -54,6 +55,7 @@ def draw(
     for panel in curves[:-1]:
         panel.tick_params(labelbottom=False)
     curves[-1].set_xlabel("step")
+    curves[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     curves[-1].xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     if lines:
         _write_samples(panels[-1], lines)

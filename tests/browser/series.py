@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import nbformat
 
 from llmlab.exercises.exercise import Exercise
+from llmlab.exercises.shelf import exercises
 
 from .lab import REPOSITORY, LabPage
 
@@ -29,6 +30,21 @@ def solved(exercise: Exercise) -> dict[str, str]:
     """The exercise's code cell, with the solution in place of the stub."""
     cell_id = list(exercise.cells)[1]
     return {cell_id: f'{exercise.solution}\n\n\ncheck("{exercise.id}", {exercise.name})'}
+
+
+def all_solved(module: str) -> dict[str, str]:
+    """`solved` for all exercises of a module."""
+    answers = {}
+    for exercise in exercises(module):
+        answers |= solved(exercise)
+    return answers
+
+
+def every_solution_passed(notebook: LabPage, module: str) -> None:
+    """The cards of `check` say so, one for each exercise of a module."""
+    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
+    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
+    assert titles == [f"✓ {exercise.id}: passed" for exercise in exercises(module)]
 
 
 def every_cell_ran(notebook: LabPage) -> None:

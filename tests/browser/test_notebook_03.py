@@ -2,22 +2,21 @@
 
 import pytest
 
-from llmlab.exercises.shelf import exercises
-
 from .embedding_map_page import EmbeddingMapWidget, work_by_keyboard_alone
-from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
+from .series import (
+    all_solved,
+    every_cell_ran,
+    every_solution_passed,
+    notebook_page,
+    nothing_left_the_machine,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-ANSWERS = {}
-for exercise in exercises("embeddings"):
-    ANSWERS |= solved(exercise)
-
-
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    with notebook_page(chromium, server, "03_embeddings", ANSWERS) as page:
+    with notebook_page(chromium, server, "03_embeddings", all_solved("embeddings")) as page:
         yield page
 
 
@@ -26,9 +25,7 @@ def test_every_cell_runs(notebook):
 
 
 def test_every_solution_passes_where_it_stands(notebook):
-    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
-    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
-    assert titles == [f"✓ {exercise.id}: passed" for exercise in exercises("embeddings")]
+    every_solution_passed(notebook, "embeddings")
 
 
 def test_a_word_typed_on_the_map_has_the_neighbours_that_numpy_finds(notebook):

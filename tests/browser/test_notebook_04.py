@@ -4,23 +4,22 @@ import json
 
 import pytest
 
-from llmlab.exercises.shelf import exercises
-
 from .attention_explorer_page import AttentionExplorerWidget
 from .attention_stepper_page import AttentionStepperWidget
-from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
+from .series import (
+    all_solved,
+    every_cell_ran,
+    every_solution_passed,
+    notebook_page,
+    nothing_left_the_machine,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-ANSWERS = {}
-for exercise in exercises("attention"):
-    ANSWERS |= solved(exercise)
-
-
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    with notebook_page(chromium, server, "04_attention", ANSWERS) as page:
+    with notebook_page(chromium, server, "04_attention", all_solved("attention")) as page:
         yield page
 
 
@@ -29,9 +28,7 @@ def test_every_cell_runs(notebook):
 
 
 def test_every_solution_passes_where_it_stands(notebook):
-    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
-    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
-    assert titles == [f"✓ {exercise.id}: passed" for exercise in exercises("attention")]
+    every_solution_passed(notebook, "attention")
 
 
 def test_the_steps_end_at_what_the_notebook_calculates(notebook):

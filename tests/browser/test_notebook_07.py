@@ -2,9 +2,13 @@
 
 import pytest
 
-from llmlab.exercises.shelf import exercises
-
-from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
+from .series import (
+    all_solved,
+    every_cell_ran,
+    every_solution_passed,
+    notebook_page,
+    nothing_left_the_machine,
+)
 from .training_board_page import TrainingBoardWidget
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -29,13 +33,13 @@ sweep = {"linear": [3.0, 2.2, 1.9, 1.9, 2.2], "constant": [2.8, 2.1, 1.9, 2.0, 2
         ["result", "copied", "chinchilla", "repeats", "repeats-plot", "places", "strides"], "pass"
     ),
 }
-for exercise in exercises("pretraining"):
-    ANSWERS |= solved(exercise)
 
 
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    with notebook_page(chromium, server, "07_pretraining", ANSWERS) as page:
+    with notebook_page(
+        chromium, server, "07_pretraining", ANSWERS | all_solved("pretraining")
+    ) as page:
         yield page
 
 
@@ -44,9 +48,7 @@ def test_every_cell_runs(notebook):
 
 
 def test_every_solution_passes_where_it_stands(notebook):
-    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
-    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
-    assert titles == [f"✓ {exercise.id}: passed" for exercise in exercises("pretraining")]
+    every_solution_passed(notebook, "pretraining")
 
 
 def test_the_board_shows_the_whole_training(notebook):

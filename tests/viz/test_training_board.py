@@ -599,6 +599,14 @@ def test_the_picture_holds_what_was_drawn():
     ]
 
 
+def test_the_picture_of_few_steps_has_ticks_at_whole_ones():
+    board = TrainingBoard("short", steps=3)
+    for _ in board.watch(a_run(3)):
+        pass
+    axis = board.figure().axes[-1].xaxis
+    assert [float(place) % 1 for place in axis.get_ticklocs()] == [0] * len(axis.get_ticklocs())
+
+
 def test_labels_of_the_picture_lie_beside_the_data_and_apart():
     board = TrainingBoard("T", baselines={"one": 6.0, "another one": 6.05, "a third one": 5.9})
     list(board.watch(a_run(300)))

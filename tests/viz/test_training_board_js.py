@@ -77,6 +77,14 @@ def test_an_axis_holds_its_numbers_and_ends_on_round_ones(low, high, log):
     assert shares == pytest.approx([0, 1])
 
 
+@pytest.mark.parametrize("last", [1, 2, 8, 30])
+def test_ticks_of_few_steps_are_whole_numbers(last):
+    found = js("return m.ticks(0, last, 9, 1)", last=last)
+    assert [tick["text"] for tick in found] == [str(int(tick["value"])) for tick in found]
+    assert found[0]["value"] == 0
+    assert len(found) >= 2
+
+
 def test_ticks_do_not_jump_about_while_a_loss_falls():
     rng = np.random.default_rng(0)
     losses = (2 + 6.3 * np.exp(-np.arange(1300) / 200) + rng.normal(0, 0.2, 1300)).tolist()
