@@ -3,6 +3,7 @@
 ``attend``, ``attend_fused``          attention, written out and fused (`llmlab.model.ops`)
 ``attention_weights``                 how much each query takes from each key
 ``GPT``, ``GPTConfig``                the decoder-only language model
+``Classifier``                        a GPT with a head that sorts whole texts into classes
 ``Translator``, ``TranslatorConfig``  the encoder-decoder model
 ``KVCache``                           keys and values of what a model has read (`GPT.new_cache`)
 ``load_pretrained``                   a real model and its tokenizer, from the catalog or a folder
@@ -11,6 +12,7 @@
 """
 
 from llmlab.model.caches import KVCache
+from llmlab.model.classifier import Classifier
 from llmlab.model.configs import count_parameters
 from llmlab.model.gpt import GPT, GPTConfig
 from llmlab.model.ops import attend, attend_fused, attention_weights
@@ -21,6 +23,7 @@ from llmlab.model.translator import Translator, TranslatorConfig
 __all__ = [
     "GPT",
     "PUBLISHED",
+    "Classifier",
     "GPTConfig",
     "KVCache",
     "Translator",

@@ -145,20 +145,36 @@ class GPT(nn.Module):
         self, ids_BT: Tensor, *, mask_BT: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
         """Run everything but the output head: the last normalised vectors, (B, T, C)."""
-        self._check(ids_BT, mask_BT, cache)
-        positions = self._positions(ids_BT, mask_BT, cache)
-        x_BTC = self.token_embedding(ids_BT)
-        rotary = None
-        if self.position_embedding is not None:
-            x_BTC = x_BTC + self.position_embedding(positions)
-        elif self.config.positions == "rotary":
-            rotary = self._rotary(positions, x_BTC.dtype)
-        mask_BTS = None if mask_BT is None else _attention_mask(mask_BT)
+        x_BTC = self.embed(ids_BT, mask_BT=mask_BT, cache=cache)
+        options = self.block_options(x_BTC, mask_BT=mask_BT, cache=cache)
         for layer, block in enumerate(self.blocks):
-            x_BTC = block(x_BTC, mask_BTS=mask_BTS, rotary=rotary, cache=cache, layer=layer)
+            x_BTC = block(x_BTC, cache=cache, layer=layer, **options)
         if cache is not None:
             cache.advance(ids_BT.shape[1])
         return self.final_norm(x_BTC)
+
+    def embed(
+        self, ids_BT: Tensor, *, mask_BT: Tensor | None = None, cache: KVCache | None = None
+    ) -> Tensor:
+        """Turn tokens into the vectors that enter the first block, (B, T, C)."""
+        self._check(ids_BT, mask_BT, cache)
+        x_BTC = self.token_embedding(ids_BT)
+        if self.position_embedding is None:
+            return x_BTC
+        return x_BTC + self.position_embedding(self._positions(x_BTC, mask_BT, cache))
+
+    def block_options(
+        self, x_BTC: Tensor, *, mask_BT: Tensor | None = None, cache: KVCache | None = None
+    ) -> dict:
+        """Give what every block needs beside `x`: who may look where, and the turns of positions.
+
+        So ``block(x_BTC, **model.block_options(x_BTC, mask_BT=mask_BT))`` runs one block alone.
+        """
+        rotary = None
+        if self.config.positions == "rotary":
+            rotary = self._rotary(self._positions(x_BTC, mask_BT, cache), x_BTC.dtype)
+        mask_BTS = None if mask_BT is None else _attention_mask(mask_BT)
+        return {"mask_BTS": mask_BTS, "rotary": rotary}
 
     def head(self, x_BTC: Tensor) -> Tensor:
         """Turn vectors of the last layer into one score for each token of the vocabulary."""
@@ -169,12 +185,12 @@ class GPT(nn.Module):
         """Make an empty cache that can hold a text of the full context."""
         return KVCache(self.config.n_layers, self.config.context)
 
-    def _positions(self, ids_BT: Tensor, mask_BT: Tensor | None, cache: KVCache | None) -> Tensor:
+    def _positions(self, x_BTC: Tensor, mask_BT: Tensor | None, cache: KVCache | None) -> Tensor:
         """Number the tokens, (T,), or only the real ones of each row, (B, T)."""
         if mask_BT is not None:
             return (mask_BT.long().cumsum(dim=1) - 1).clamp(min=0)
         start = 0 if cache is None else cache.length
-        return torch.arange(start, start + ids_BT.shape[1], device=ids_BT.device)
+        return torch.arange(start, start + x_BTC.shape[1], device=x_BTC.device)
 
     def _rotary(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         config = self.config

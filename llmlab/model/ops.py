@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llmlab.model import gradients
+
 
 class Attend(Protocol):
     """What `GPT(config, attend=...)` calls: `attend`, `attend_fused`, or your own function."""
@@ -123,6 +125,8 @@ def rms_norm(x_BTC: Tensor, weight_C: Tensor, eps: float) -> Tensor:
     >>> rms_norm(torch.tensor([3.0, -3.0]), torch.ones(2), eps=0.0)
     tensor([ 1., -1.])
     """
+    if gradients.pays(x_BTC, weight_C):
+        return gradients.RMSNorm.apply(x_BTC, weight_C, eps)
     return F.rms_norm(x_BTC, weight_C.shape, weight_C, eps)
 
 
@@ -134,8 +138,9 @@ def relu2(x: Tensor) -> Tensor:
     >>> relu2(torch.tensor([-2.0, 0.0, 3.0]))
     tensor([0., 0., 9.])
     """
-    positive = F.relu(x)
-    return positive * positive  # .square() has the same gradient, at three times the cost on a CPU
+    if gradients.pays(x):
+        return gradients.SquaredReLU.apply(x)
+    return F.relu(x).square()
 
 
 def rotary_angles(head_width: int, positions: Tensor, base: float) -> tuple[Tensor, Tensor]:
@@ -163,9 +168,25 @@ def rotate(x_BHTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     >>> rotate(torch.tensor([[1.0, 0.0]]), cos, sin)
     tensor([[0.5403, 0.8415]])
     """
+    if gradients.pays(x_BHTD, cos, sin) and not (cos.requires_grad or sin.requires_grad):
+        return gradients.Rotation.apply(x_BHTD, cos, sin)
     first, second = x_BHTD.chunk(2, dim=-1)
     turned = torch.cat((-second, first), dim=-1)
     return (x_BHTD * cos + turned * sin).to(x_BHTD.dtype)
+
+
+def last_real(x_BTC: Tensor, mask_BT: Tensor) -> Tensor:
+    """Take the vector of each text's last real token, on whichever side its padding is: (B, C).
+
+    `mask_BT` is True for real tokens; every text needs one.
+
+    >>> x = torch.tensor([[[1.0], [2.0], [0.0]], [[0.0], [0.0], [3.0]]])
+    >>> last_real(x, torch.tensor([[True, True, False], [False, False, True]])).flatten()
+    tensor([2., 3.])
+    """
+    places_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
+    last_B = (mask_BT * places_T).amax(dim=1)
+    return x_BTC[torch.arange(len(x_BTC), device=x_BTC.device), last_B]
 
 
 def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
