@@ -21,12 +21,16 @@
 ``bits_per_byte``              its surprise in a unit that does not depend on the tokens
 ``compressed_bits_per_byte``   the same of a file compressor
 ``NgramModel``                 a language model that only counts
+``class_probabilities``        what a classifier says of many texts
+``kept_outputs``               what its frozen layers give, to be computed once
+``leave_one_out``              which words move what it says
 ``longest_common_run``         the longest stretch of a text that was copied
 """
 
 from llmlab.inference.ablate import ablate
 from llmlab.inference.attention_reader import AttentionReader
 from llmlab.inference.chat import Chat
+from llmlab.inference.classify import class_probabilities, kept_outputs, leave_one_out
 from llmlab.inference.copying import longest_common_run
 from llmlab.inference.evaluate import corpus_bleu, exact_match
 from llmlab.inference.heads import head_statistics, induction_scores
@@ -56,12 +60,15 @@ __all__ = [
     "ablate",
     "beam_search",
     "bits_per_byte",
+    "class_probabilities",
     "compressed_bits_per_byte",
     "corpus_bleu",
     "exact_match",
     "generate",
     "head_statistics",
     "induction_scores",
+    "kept_outputs",
+    "leave_one_out",
     "load_translator",
     "longest_common_run",
     "next_token_probabilities",

@@ -218,7 +218,7 @@ def _refuse_where(wrong: np.ndarray, message: str) -> None:
         raise ValueError(message.format(int(np.argmax(wrong))))
 
 
-def _by_length(lengths: tuple[np.ndarray, ...], batch_size: int) -> Callable[[Shuffler], list]:
+def by_length(lengths: tuple[np.ndarray, ...], batch_size: int) -> Callable[[Shuffler], list]:
     """Make a plan of an epoch in which examples of similar length share a batch.
 
     All examples are shuffled and taken in pools of 50 batches; each pool is sorted by `lengths`,
@@ -287,7 +287,7 @@ def pair_batches(
 
     n = len(sources.lengths)
     return Batches(
-        _by_length((targets.lengths, sources.lengths), batch_size),
+        by_length((targets.lengths, sources.lengths), batch_size),
         make,
         n_per_epoch=-(-n // batch_size),
         seed=seed,
@@ -408,7 +408,7 @@ def masked_batches(
         return Batch((read_BT,), learned_BT, n_tokens=int(lengths.sum()))
 
     return Batches(
-        _by_length((texts.lengths,), batch_size),
+        by_length((texts.lengths,), batch_size),
         make,
         n_per_epoch=-(-len(texts.lengths) // batch_size),
         seed=seed,
