@@ -132,12 +132,11 @@ def activations_per_token(config: GPTConfig, *, half: bool = False) -> int:
     what the feed-forward part holds before and after its bend. With `half`, under bfloat16, what
     goes into matrix products takes 2 bytes a number instead of 4.
     """
-    rms = config.norm == "rms"  # keeps the normalised vectors as well
-    norm = config.width * (2 if rms else 1) + (1 if rms else 2)
+    norm = config.width + (1 if config.norm == "rms" else 2)  # a scale, or a mean and a scale
     queries, keys = config.n_heads * config.query_width, config.kv_heads * config.query_width
     exact = 2 * norm + config.n_heads
     if config.qk_norm:
-        exact += 2 * (queries + keys) + config.n_heads + config.kv_heads
+        exact += queries + keys + config.n_heads + config.kv_heads
     hidden = config.hidden_width * (4 if config.activation == "swiglu" else 2)
     products = 2 * config.width + 4 * queries + hidden
     size = HALF if half else FLOAT
@@ -146,16 +145,18 @@ def activations_per_token(config: GPTConfig, *, half: bool = False) -> int:
 
 
 def logits_bytes(config: GPTConfig, n_tokens: int, device: str = "cpu") -> int:
-    """Count what the loss of so many tokens takes: three times the logits it holds at once.
+    """Count what the loss of so many tokens takes: its logits, how they are read, their gradient.
 
-    A large vocabulary is worked through in pieces (`head_cross_entropy`), beside which the
-    gradient of the output matrix and those of the vectors are kept.
+    A large vocabulary is worked through in pieces (`head_cross_entropy`), where all three lie in
+    one place, on a GPU with a copy in the format of its products on either side of it. Beside
+    them the gradient of the output matrix and those of the vectors are kept.
     """
     if config.vocab_size < _LARGE_VOCABULARY:
         return 3 * FLOAT * n_tokens * config.vocab_size
     chunk = min(_CHUNK.get(device, _CHUNK_ELSEWHERE), n_tokens)
     kept = config.vocab_size * config.width + n_tokens * config.width
-    return FLOAT * (3 * chunk * config.vocab_size + kept)
+    at_once = 1 if device == "cpu" else 2
+    return FLOAT * (at_once * chunk * config.vocab_size + kept)
 
 
 def muon_working_bytes(config: GPTConfig) -> int:
