@@ -9,6 +9,8 @@ else
 BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python -m
+# Tests are shared out among the cores, a file or a notebook as a whole; ARGS="-n 0" does without.
+SHARED := -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-fast notebooks bench lint clean
@@ -28,12 +30,12 @@ lab: $(VENV)/ready-lab
 
 test: $(VENV)/ready-test
 	@$(RUN) llmlab fetch
-	@$(RUN) pytest $(ARGS) \
+	@$(RUN) pytest $(SHARED) $(ARGS) \
 	  || { echo "make test: FAILED, the lines above say where"; exit 1; }
 
 test-fast: $(VENV)/ready-test
 	@$(RUN) llmlab fetch
-	@$(RUN) pytest tests -m "not slow and not browser" $(ARGS)
+	@$(RUN) pytest tests -m "not slow and not browser" $(SHARED) $(ARGS)
 
 notebooks: $(VENV)/ready-test
 	@$(RUN) llmlab fetch

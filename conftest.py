@@ -1,10 +1,14 @@
 """What holds for every test, those in notebooks included."""
 
+import os
+
 import pytest
 
 from llmlab.threads import share_cores
 
 share_cores()  # tests, kernels and a browser run beside each other; kernels inherit this
+if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores have a worker each, of their own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collectstart(collector):

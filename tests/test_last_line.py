@@ -14,12 +14,12 @@ SKIPPED = "@pytest.mark.browser\ndef test_skipped(): pytest.skip('no Chromium')\
 FAILS = "def test_fails(): assert False\n"
 
 
-def last_line(folder, tests):
+def last_line(folder, tests, *options):
     shutil.copy(ROOT / "conftest.py", folder)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = browser\n", encoding="utf-8")
     (folder / "test_some.py").write_text("import pytest\n" + tests, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest"],
+        [sys.executable, "-m", "pytest", *options],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -36,8 +36,9 @@ def last_line(folder, tests):
         (SKIPPED, "passed; the browser tests were skipped, for want of a Chromium"),
     ],
 )
-def test_a_good_run_says_whether_the_browser_tests_ran(tmp_path, tests, line):
-    assert last_line(tmp_path, tests) == (0, line)
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["alone", "shared out"])
+def test_a_good_run_says_whether_the_browser_tests_ran(tmp_path, tests, line, options):
+    assert last_line(tmp_path, tests, *options) == (0, line)
 
 
 @pytest.mark.parametrize(("tests", "status"), [(SKIPPED + FAILS, 1), ("def test_a(): pass\n", 0)])
