@@ -3,6 +3,7 @@
 ``AttentionStepper`` attention of one query in five steps, with numbers (attention_stepper)
 ``AttentionExplorer``  every head of every layer on your own text (attention_explorer)
 ``EmbeddingMap`` words on the plane that shows most of how they differ (embedding_map)
+``LeaveOneOut``  a text box that tells its class, and which words moved the answer (leave_one_out)
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
 ``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
 ``TrainingBoard``  live curves of a training run, its progress and the time left (training_board)
@@ -23,6 +24,7 @@ _HOMES = {
     "AttentionExplorer": "attention_explorer",
     "AttentionStepper": "attention_stepper",
     "EmbeddingMap": "embedding_map",
+    "LeaveOneOut": "leave_one_out",
     "NextToken": "next_token",
     "TokenStrip": "token_strip",
     "TranslationStepper": "translation_stepper",
@@ -39,6 +41,7 @@ __all__ = [
     "AttentionExplorer",
     "AttentionStepper",
     "EmbeddingMap",
+    "LeaveOneOut",
     "NextToken",
     "TokenStrip",
     "TrainingBoard",
