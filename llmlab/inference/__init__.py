@@ -1,6 +1,7 @@
 """A trained model at work.
 
 ``generate``                   continue a text, token by token
+``greedy_answers``             the likeliest continuations of many texts, computed together
 ``next_token_probabilities``   scores to probabilities: temperature, top-k, top-p
 ``NextTokenPredictor``         the scores of all next tokens, for a text that changes as you type
 ``Reader``                     a model that does not read again what it has read before
@@ -16,6 +17,7 @@
 ``TranslationReader``          a translation and how it came about, for a text that changes
 ``corpus_bleu``                how close translations come to those of people, from 0 to 100
 ``exact_match``                the share of texts that are right to the letter
+``bare_answer``                an answer without what is no part of it: quotes, a full stop
 ``token_surprises``            how surprised a model is by each token of a text
 ``perplexity``                 among how many equally likely tokens it seems to choose
 ``bits_per_byte``              its surprise in a unit that does not depend on the tokens
@@ -28,11 +30,12 @@
 """
 
 from llmlab.inference.ablate import ablate
+from llmlab.inference.answers import greedy_answers
 from llmlab.inference.attention_reader import AttentionReader
 from llmlab.inference.chat import Chat
 from llmlab.inference.classify import class_probabilities, kept_outputs, leave_one_out
 from llmlab.inference.copying import longest_common_run
-from llmlab.inference.evaluate import corpus_bleu, exact_match
+from llmlab.inference.evaluate import bare_answer, corpus_bleu, exact_match
 from llmlab.inference.heads import head_statistics, induction_scores
 from llmlab.inference.ngrams import NgramModel
 from llmlab.inference.predict import NextTokenPredictor
@@ -58,6 +61,7 @@ __all__ = [
     "Reader",
     "TranslationReader",
     "ablate",
+    "bare_answer",
     "beam_search",
     "bits_per_byte",
     "class_probabilities",
@@ -65,6 +69,7 @@ __all__ = [
     "corpus_bleu",
     "exact_match",
     "generate",
+    "greedy_answers",
     "head_statistics",
     "induction_scores",
     "kept_outputs",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 
 References = Iterable[str | Iterable[str]]
 
@@ -35,20 +36,53 @@ def corpus_bleu(hypotheses: Iterable[str], references: References) -> float:
     return sacrebleu_corpus_bleu(hypotheses, streams).score
 
 
-def exact_match(hypotheses: Iterable[str], references: References) -> float:
+def exact_match(
+    hypotheses: Iterable[str],
+    references: References,
+    *,
+    normalise: Callable[[str], str] = str.strip,
+) -> float:
     """Give the share of texts, from 0 to 1, that equal their reference, or any one of several.
 
-    White space at the ends does not count. Raises as `corpus_bleu` does.
+    Both are compared after `normalise`, which by default drops white space at the ends and
+    nothing else; `bare_answer` is for answers in a chat. Raises as `corpus_bleu` does.
 
     >>> exact_match(["zwei", "elf "], [["zwei", "zwo"], ["zwölf"]])
     0.5
     """
     hypotheses, references = _checked(hypotheses, references)
     right = [
-        text.strip() in {reference.strip() for reference in known}
+        normalise(text) in {normalise(reference) for reference in known}
         for text, known in zip(hypotheses, references, strict=True)
     ]
     return sum(right) / len(right)
+
+
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "`": "`"}
+
+
+def bare_answer(text: str) -> str:
+    """Leave out what is no part of a short answer: outer spaces and quotes, one full stop.
+
+    Spaces in a row become one, and characters that can be written in two ways are written in one
+    (Unicode's NFC). Capitals stay: they may be what was asked for. Doing it twice changes nothing
+    more. For `exact_match`.
+
+    >>> bare_answer(' "Madrid". '), bare_answer("two  words"), bare_answer("...")
+    ('Madrid', 'two words', '...')
+    """
+    text = " ".join(unicodedata.normalize("NFC", text).split())
+    while (shorter := _without_wrapping(text)) != text:
+        text = shorter
+    return text
+
+
+def _without_wrapping(text: str) -> str:
+    if len(text) > 2 and _QUOTES.get(text[0]) == text[-1]:
+        return text[1:-1].strip()
+    if text.endswith(".") and not text.endswith("..") and len(text) > 1:
+        return text[:-1].rstrip()
+    return text
 
 
 def _checked(hypotheses: Iterable[str], references: References) -> tuple[list[str], list]:

@@ -107,7 +107,7 @@ def generate(
     if reader.model is not model:
         raise ValueError("the reader reads with another model; make one with Reader(model)")
     _check_settings(temperature, top_k, top_p)
-    _check_prompt(model, ids, max_new_tokens)
+    check_prompt(model, ids, max_new_tokens)
     settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     return _generate(reader, ids, max_new_tokens, settings, stop, generator)
 
@@ -134,7 +134,8 @@ def _token_ids(name: str, values: Iterable[int]) -> list[int]:
     return [operator.index(value) for value in values]
 
 
-def _check_prompt(model: GPT, ids: list[int], max_new_tokens: int) -> None:
+def check_prompt(model: GPT, ids: list[int], max_new_tokens: int) -> None:
+    """Raise ``ValueError`` for a text that the model cannot read and continue by so much."""
     config = model.config
     if not ids:
         raise ValueError("there is no text to continue; give at least one token id")

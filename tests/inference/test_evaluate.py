@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
-from llmlab.inference import corpus_bleu, evaluate, exact_match
+from llmlab.inference import bare_answer, corpus_bleu, evaluate, exact_match
 
 WORDS = st.lists(
     st.sampled_from(["the", "a", "cat", "dog", "sat", "on", "mat", ".", "¿Qué", "don't", "3,5"]),
@@ -131,3 +131,53 @@ assert "sacrebleu" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+# --- answers without what is no part of them ---
+
+
+@given(st.text(max_size=20))
+def test_a_bare_answer_stays_as_it_is(text):
+    assert bare_answer(bare_answer(text)) == bare_answer(text)
+
+
+words = st.text("abcÄñ7", min_size=1, max_size=6)
+
+
+@given(
+    st.lists(words, min_size=1, max_size=3),
+    st.sampled_from(
+        ["{}", " {}\n", "{}.", '"{}"', '"{}".', '"{}."', "'{} '", "“{}”", "«{}».", "`{}`"]
+    ),
+)
+def test_wrapping_makes_no_difference(parts, form):
+    answer = " ".join(parts)
+    written = form.format("  ".join(parts))
+    assert bare_answer(written) == answer
+    assert exact_match([written], [answer], normalise=bare_answer) == 1
+
+
+@pytest.mark.parametrize(
+    ("given_", "wanted"),
+    [
+        ("madrid", "Madrid"),  # capitals may be what was asked for
+        ("Madrid!", "Madrid"),
+        ("The capital is Madrid.", "Madrid"),
+        ("ice-cream", "ice cream"),
+        ('"Madrid', "Madrid"),
+        ("3.5", "35"),
+        ("", "Madrid"),
+    ],
+)
+def test_everything_else_does(given_, wanted):
+    assert exact_match([given_], [wanted], normalise=bare_answer) == 0
+    assert exact_match([wanted], [wanted], normalise=bare_answer) == 1
+
+
+def test_two_ways_to_write_one_character_are_the_same():
+    assert bare_answer("man\u0303ana") == "mañana"
+
+
+def test_without_normalising_only_spaces_at_the_ends_are_dropped():
+    assert exact_match(["Madrid."], ["Madrid"]) == 0
+    assert exact_match([" Madrid\n"], ["Madrid"]) == 1
