@@ -60,7 +60,9 @@ def rows() -> list[Row]:
         table.append(
             Row(
                 what=f"{kind.upper()}, 2 processes of one thread: a step, against one process",
-                measured=f"{seen['seconds']:.2f} s : {alone['seconds']:.2f} s",
+                measured=f"{seen['seconds']:.2f} s : {alone['seconds']:.2f} s, of large matrix "
+                f"products' speed {seen['utilisation']:.0%} : {alone['utilisation']:.0%} of "
+                f"{alone['matmul'] / 1e9:.0f} GFLOP/s",
             )
         )
         if seen["sent"]:
