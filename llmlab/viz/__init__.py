@@ -6,6 +6,7 @@
 ``LeaveOneOut``  a text box that tells its class, and which words moved the answer (leave_one_out)
 ``NextToken``    bars of the most likely next tokens, which change while you type (next_token)
 ``TokenStrip``   a text as coloured tokens, after any number of merges (token_strip)
+``TokenValues``  the tokens of a text, coloured by what is said of each of them (token_values)
 ``TrainingBoard``  live curves of a training run, its progress and the time left (training_board)
 ``TranslationStepper`` a sentence translated one token at a time (translation_stepper)
 ``attention_heatmap``  who looks at whom, as labelled squares with the mask (attention_map)
@@ -27,6 +28,7 @@ _HOMES = {
     "LeaveOneOut": "leave_one_out",
     "NextToken": "next_token",
     "TokenStrip": "token_strip",
+    "TokenValues": "token_values",
     "TranslationStepper": "translation_stepper",
     "TrainingBoard": "training_board",
     "attention_heatmap": "attention_map",
@@ -44,6 +46,7 @@ __all__ = [
     "LeaveOneOut",
     "NextToken",
     "TokenStrip",
+    "TokenValues",
     "TrainingBoard",
     "TranslationStepper",
     "attention_heatmap",
