@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from llmlab.text import chat_example, chat_prompt, train_bpe
 
 BEGIN, END = "<|im_start|>", "<|im_end|>"
-TOKENIZER = train_bpe(["user assistant system what is this?\n"], 270, special=[BEGIN, END])
+TOKENIZER = train_bpe(
+    ["user assistant system what is this?\n"], 270, special=[BEGIN, END], progress=False
+)
 
 # the template that stands in SmolLM2's file, less its default system message
 TEMPLATE = jinja2.Template(
@@ -53,10 +55,10 @@ def test_marks_in_a_text_stay_text():
 
 
 def test_what_is_refused():
-    plain = train_bpe(["some text"], 260)
+    plain = train_bpe(["some text"], 260, progress=False)
     with pytest.raises(ValueError, match=r"no special token <\|im_start\|>; use SmolLM2's"):
         chat_prompt(plain, "hello")
-    half = train_bpe(["some text"], 262, special=[BEGIN])
+    half = train_bpe(["some text"], 262, special=[BEGIN], progress=False)
     with pytest.raises(ValueError, match=r"no special token <\|im_end\|>"):
         chat_prompt(half, "hello")
     with pytest.raises(ValueError, match="the answer is empty"):
