@@ -7,10 +7,12 @@
 ``Translator``, ``TranslatorConfig``  the encoder-decoder model
 ``KVCache``                           keys and values of what a model has read (`GPT.new_cache`)
 ``load_pretrained``                   a real model and its tokenizer, from the catalog or a folder
+``lora``                              fine-tuning by small additions: `add`, `merge`, `save`, `load`
 ``count_parameters``                  of a model, or of a config by formula
 ``PUBLISHED``                         the configs of GPT-1, GPT-2, GPT-3 and SmolLM2
 """
 
+from llmlab.model import lora
 from llmlab.model.caches import KVCache
 from llmlab.model.classifier import Classifier
 from llmlab.model.configs import count_parameters
@@ -33,4 +35,5 @@ __all__ = [
     "attention_weights",
     "count_parameters",
     "load_pretrained",
+    "lora",
 ]

@@ -7,25 +7,19 @@ in its metadata, under one key; the tensors are called ``model.…``, ``optimize
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
-import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from uuid import uuid4
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from llmlab.device import pick_device
-from llmlab.model import ops
+from llmlab.model import lora, ops, tensor_files
 from llmlab.model.gpt import GPT, GPTConfig
+from llmlab.model.tensor_files import Tensors
 from llmlab.model.translator import Translator, TranslatorConfig
 from llmlab.text import BPETokenizer, WordTokenizer
 from llmlab.text.files import BPE_FORMAT, WORDS_FORMAT
@@ -33,13 +27,11 @@ from llmlab.train.batches import Batches
 from llmlab.train.distributed import class_of, is_first, shared_out_like, whole
 from llmlab.train.schedules import Schedule
 
-_KEY = "llmlab"
 _FORMAT = "llmlab-checkpoint-1"
 _MODELS = {"GPTConfig": (GPTConfig, GPT), "TranslatorConfig": (TranslatorConfig, Translator)}
 _TOKENIZERS = {BPE_FORMAT: BPETokenizer, WORDS_FORMAT: WordTokenizer}
 
 Json = dict | list | str | float | bool | None
-Tensors = dict[str, Tensor]
 
 
 def save_checkpoint(
@@ -98,7 +90,7 @@ def save_checkpoint(
     text = _to_json(content)
     tensors = _separate(tensors)
     if is_first():
-        _write(path, tensors, {_KEY: text})
+        tensor_files.write(path, tensors, text)
 
 
 @dataclass(repr=False)
@@ -224,7 +216,7 @@ def load_checkpoint(
     """
     device = pick_device(device)
     path = Path(path).expanduser()
-    text, tensors = _read(path)
+    text, tensors = tensor_files.read(path)
     content = _parsed(path, text)
     model = _build(path, content, tensors, attend)
     with _explained(path, "its description is damaged"):
@@ -242,6 +234,11 @@ def load_checkpoint(
 
 
 def _class_name(model: nn.Module) -> str:
+    if lora.adapters(model):
+        raise ValueError(
+            "this model has LoRA adapters; lora.save(model, path) writes them alone, and after "
+            "lora.merge(model) the whole model can be saved"
+        )
     name = type(getattr(model, "config", None)).__name__
     if name not in _MODELS or class_of(model) is not _MODELS[name][1]:
         raise ValueError(
@@ -446,99 +443,6 @@ def _to_json(content: dict) -> str:
             f"JSON ({error}); give texts, numbers, and lists and dictionaries of them"
         ) from error
     return text
-
-
-def _write(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
-    """Write a file in a folder beside `path`, and move it there once it is safely on the disk.
-
-    In a folder of its own, because `save_file` begins with a file under a name of its own choice:
-    what a killed run leaves behind must be recognised and removed.
-    """
-    workshop = path.with_name(f"{path.name}.{uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for litter in _unfinished(path):  # of runs that were killed while they wrote
-            shutil.rmtree(litter, ignore_errors=True)
-        workshop.mkdir()
-        unfinished = workshop / "checkpoint"
-        unfinished.touch()
-        mode = unfinished.stat().st_mode
-        save_file(tensors, unfinished, metadata=metadata)
-        unfinished.chmod(mode)  # save_file makes files that only their owner can read
-        _flush(unfinished)
-        unfinished.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise _unwritable(path, tensors, error) from error
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-    with contextlib.suppress(OSError):  # not every system lets a folder be flushed
-        _flush(path.parent)
-
-
-def _unfinished(path: Path) -> list[Path]:
-    """List what killed runs left behind; only names with 32 hexadecimal digits can be theirs."""
-    theirs = re.compile(re.escape(path.name) + r"\.[0-9a-f]{32}\.part")
-    return [entry for entry in path.parent.iterdir() if theirs.fullmatch(entry.name)]
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the list of names in a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unwritable(path: Path, tensors: Tensors, error: Exception) -> OSError:
-    size = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
-    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
-    if number is None:  # safetensors has no errors of its own for each reason, only a text
-        named = re.search(r"\(os error (\d+)\)", str(error))
-        number, reason = (int(named[1]), os.strerror(int(named[1]))) if named else (errno.EIO, None)
-    kept = "the checkpoint that was there is as it was" if path.exists() else "nothing was written"
-    return OSError(
-        number,
-        f"{path} could not be written ({reason or error}); {kept}. It needs {size:,.1f} MB: make "
-        "room on the disk, or give a path that you may write to",
-    )
-
-
-def _read(path: Path) -> tuple[str, Tensors]:
-    """Read the description and all tensors, and let go of the file."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; give a file that save_checkpoint wrote")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give a file, or use load_pretrained for a folder")
-    _refuse_pickle(path)
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            if text is None:
-                raise ValueError(
-                    f"{path} holds tensors but is no checkpoint of llmlab; give a file that "
-                    "save_checkpoint wrote, or use load_pretrained for a model's folder"
-                )
-            # copies, so that the file is not kept open: Windows could not replace it then
-            return text, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is no checkpoint, or is cut short ({error}); bring or save it again"
-        ) from error
-
-
-def _refuse_pickle(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(4)
-    # a pickle's second byte is its version; in a safetensors file the length of a description
-    # begins with any byte, but is never so long that it could be taken for a zip file
-    if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5"):
-        with contextlib.suppress(SafetensorError), safe_open(path, framework="pt"):
-            return
-        raise ValueError(
-            f"{path} is a pickle, which may run any code when it is loaded, and llmlab does not "
-            "load those; give a file that save_checkpoint wrote"
-        )
 
 
 def _parsed(path: Path, text: str) -> dict:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from llmlab.device import fast_dtype
+from llmlab.model import lora
 from llmlab.train.distributed import own_part, put_together, shared_out_like
 
 # How far one Newton-Schulz step bends the singular values: a s + b s^3 + c s^5 (Jordan et al. 2024)
@@ -264,7 +265,8 @@ def optimizer_for(
     """Choose how each parameter of a model is trained.
 
     Matrices inside the layers go to `Muon`, everything else (embeddings, positions, the output
-    head, norms, biases) to AdamW (Loshchilov and Hutter 2019); with kind="adamw" all go there.
+    head, norms, biases, `lora` adapters) to AdamW (Loshchilov and Hutter 2019); with kind="adamw"
+    all go there.
     The layers are what the model keeps in an ``nn.ModuleList``, as `GPT` and `Translator` do.
     Embeddings and vectors have no weight decay. Parameters with ``requires_grad=False`` are left
     out. Each group has its learning rate as "lr" and, for schedules, as "initial_lr". Raises
@@ -288,6 +290,8 @@ def optimizer_for(
     embedded = {id(weight) for weight in _parameters_in(model, nn.Embedding)}
     matrices = [p for p in trained if p.dim() >= 2 and id(p) not in embedded]
     within = {id(weight) for weight in _parameters_in(model, nn.ModuleList)}
+    # of two thin matrices only the product matters, so evening out each of them makes no sense
+    within -= {id(weight) for weight in lora.parameters(model)}
     hidden = [p for p in matrices if p.dim() == 2 and id(p) in within and kind == "muon"]
     taken = {id(parameter) for parameter in hidden}
     decayed = [p for p in matrices if id(p) not in taken]

@@ -17,9 +17,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save
 
-from llmlab.model import GPT, GPTConfig, Translator, TranslatorConfig
+from llmlab.model import GPT, GPTConfig, Translator, TranslatorConfig, tensor_files
 from llmlab.train import (
-    checkpoint,
     cross_entropy,
     load_checkpoint,
     optimizer_for,
@@ -161,9 +160,9 @@ def save_and_die(path, model, n_lines):
 
     def watch(frame, event, argument):
         nonlocal left
-        if frame.f_code.co_filename != checkpoint.__file__:
+        if frame.f_code.co_filename != tensor_files.__file__:
             return None
-        if frame.f_code.co_name not in ("_write", "_flush", "_unfinished"):
+        if frame.f_code.co_name not in ("write", "_flush", "_unfinished"):
             return None
         if event == "line":
             left -= 1
@@ -189,7 +188,7 @@ def killed_within_the_file(path, other):
             file.write_bytes(content[: int(share * len(content))])
             os.kill(os.getpid(), signal.SIGKILL)
 
-        return lambda: setattr(checkpoint, "save_file", save_file)
+        return lambda: setattr(tensor_files, "save_file", save_file)
 
     found = []
     for prepare in (limited, *map(dying, (0, 0.001, 0.5, 0.999, 1))):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from llmlab.model import GPT, GPTConfig
+from llmlab.model import GPT, GPTConfig, tensor_files
 from llmlab.text import BPETokenizer, WordTokenizer, train_bpe
 from llmlab.train import (
     checkpoint,
@@ -594,7 +594,7 @@ class TestWholeOrNotAtAll:
             path.write_bytes(b"x" * 10_000)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(checkpoint, "save_file", half_of_it)
+        monkeypatch.setattr(tensor_files, "save_file", half_of_it)
         error = self.fail(saved, r"could not be written .*No space left.*; the checkpoint that was")
         assert error.errno == errno.ENOSPC
 
@@ -602,7 +602,7 @@ class TestWholeOrNotAtAll:
         def full(descriptor):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(checkpoint, "os", types.SimpleNamespace(**vars(os) | {"fsync": full}))
+        monkeypatch.setattr(tensor_files, "os", types.SimpleNamespace(**vars(os) | {"fsync": full}))
         self.fail(saved, "could not be written .*No space left")
 
     def test_a_failed_move(self, saved, monkeypatch):
@@ -618,7 +618,7 @@ class TestWholeOrNotAtAll:
             path.write_bytes(b"x" * 10_000)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(checkpoint, "save_file", interrupted)
+        monkeypatch.setattr(tensor_files, "save_file", interrupted)
         content = saved.read_bytes()
         with pytest.raises(KeyboardInterrupt):
             save_checkpoint(saved, new_model("gpt"))
@@ -658,9 +658,9 @@ class TestWholeOrNotAtAll:
 
     def test_the_file_is_flushed_before_it_is_moved(self, saved, monkeypatch):
         events = []
-        flush, replace = checkpoint._flush, Path.replace
+        flush, replace = tensor_files._flush, Path.replace
         monkeypatch.setattr(
-            checkpoint, "_flush", lambda path: (events.append(path.is_dir()), flush(path))
+            tensor_files, "_flush", lambda path: (events.append(path.is_dir()), flush(path))
         )
         monkeypatch.setattr(
             Path, "replace", lambda *paths: (events.append("moved"), replace(*paths))
