@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     add = commands.add_parser("chat", help="talk to a language model in this terminal")
     add.add_argument("--model", metavar="NAME_OR_PATH", help="else SmolLM2-135M-Instruct")
     add.add_argument(
+        "--adapter", metavar="FILE", help="an adapter that fine-tuning has made (notebook 9)"
+    )
+    add.add_argument(
         "--temperature", type=_temperature, metavar="F", help="0 always takes the best"
     )
     add.add_argument("--system", metavar="TEXT", help="what the model is told before you speak")
@@ -195,11 +198,11 @@ def chat(chosen: argparse.Namespace) -> int:
     """Talk to a model until the person has had enough."""
     from llmlab.inference import chat as conversation
 
-    options = ("model", "temperature", "system", "max_new_tokens", "seed")
+    options = ("model", "adapter", "temperature", "system", "max_new_tokens", "seed")
     given = {name: getattr(chosen, name) for name in options if getattr(chosen, name) is not None}
     try:
         return conversation.run(**given)
-    except (ValueError, FileNotFoundError) as error:  # no such model, no such folder
+    except (ValueError, FileNotFoundError) as error:  # no such model, no such file
         print(f"llmlab: {error}", file=sys.stderr)
         return 1
 

@@ -137,11 +137,19 @@ def conversation(monkeypatch):
 
 def test_chat_passes_its_options_on(conversation):
     assert cli.main(["chat"]) == 7
-    line = "chat --model ./m --temperature 0 --system Hi --max-new-tokens 5 --seed 3"
+    line = "chat --model ./m --adapter a.safetensors --temperature 0 --system Hi"
+    line += " --max-new-tokens 5 --seed 3"
     cli.main(line.split())
     assert conversation == [
         {},  # what is not given is for the conversation to decide
-        {"model": "./m", "temperature": 0.0, "system": "Hi", "max_new_tokens": 5, "seed": 3},
+        {
+            "model": "./m",
+            "adapter": "a.safetensors",
+            "temperature": 0.0,
+            "system": "Hi",
+            "max_new_tokens": 5,
+            "seed": 3,
+        },
     ]
 
 
@@ -187,6 +195,7 @@ def test_the_modules_called_lazily_take_these_arguments():
     conversation = importlib.import_module("llmlab.inference.chat")
     assert set(inspect.signature(conversation.run).parameters) == {
         "model",
+        "adapter",
         "temperature",
         "system",
         "max_new_tokens",

@@ -11,7 +11,7 @@ import torch
 
 from llmlab.inference.reader import Reader
 from llmlab.inference.sample import generate
-from llmlab.model import GPT, load_pretrained
+from llmlab.model import GPT, load_pretrained, lora
 from llmlab.text import BPETokenizer
 
 # the system message SmolLM2 was fine-tuned with, from the template in its file
@@ -22,7 +22,8 @@ _HELP = "Enter sends, Ctrl-C stops an answer, /new starts over, /quit or Ctrl-D 
 class Chat:
     """A conversation with an instruction-tuned model, in the ChatML format it was trained on.
 
-    `answer` yields pieces of text. The conversation so far goes along with every question;
+    `answer` yields pieces of text. `system` is what the model is told before everything; with an
+    empty text it is told nothing. The conversation so far goes along with every question;
     when it outgrows the context, the oldest exchanges are left out.
     """
 
@@ -45,7 +46,7 @@ class Chat:
         self.temperature, self.max_new_tokens = temperature, max_new_tokens
         self.generator = generator
         self._reader = Reader(model)  # the conversation so far is not read again for each question
-        self._system = self._turn("system", system)
+        self._system = self._turn("system", system) if system else []
         self._turns: list[list[int]] = []
 
     def forget(self) -> None:
@@ -115,19 +116,29 @@ class Chat:
 def run(
     *,
     model: str | Path = "SmolLM2-135M-Instruct",
+    adapter: str | Path | None = None,
     temperature: float = 0.2,
     system: str | None = None,
     max_new_tokens: int = 512,
     seed: int | None = None,
 ) -> int:
-    """Chat in the terminal until the user leaves; returns the exit status for the shell."""
+    """Chat in the terminal until the user leaves; returns the exit status for the shell.
+
+    `adapter` is a file that `lora.save` wrote; where its notes have a "system" message, the model
+    is told that, as in its training, unless `system` says another. Raises as `load_pretrained` and
+    `lora.load` do.
+    """
     network, tokenizer = load_pretrained(model, device=None)
+    notes = {} if adapter is None else lora.load(network, adapter)
+    if adapter is not None:
+        lora.merge(network)  # a matrix less to multiply by for each token
+    system = notes.get("system", SYSTEM) if system is None else system
     generator = torch.Generator()
     generator.manual_seed(seed) if seed is not None else generator.seed()
     chat = Chat(
         network,
         tokenizer,
-        system=SYSTEM if system is None else system,
+        system=system,
         temperature=temperature,
         max_new_tokens=max_new_tokens,
         generator=generator,
@@ -136,7 +147,8 @@ def run(
         sys.stdin.reconfigure(errors="surrogateescape")
     interactive = sys.stdin.isatty()
     if interactive:
-        print(f"{model} on {network.device}. {_HELP}")
+        adapted = "" if adapter is None else f" with {adapter}"
+        print(f"{model}{adapted} on {network.device}. {_HELP}")
     while True:
         question = _read("\nyou: " if interactive else "")
         if question is None or question.strip() == "/quit":

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from llmlab.inference import Chat, chat
+from llmlab.text import chat_prompt
 
 FAMILY = "👩\u200d👩\u200d👧"
 
@@ -84,6 +85,16 @@ def test_the_prompt_is_that_of_the_model_s_own_template(smollm, smollm2_fields, 
         assert "".join(talk.answer(question)) == answer
         assert script.prompts[-1] == rendered(smollm, template, messages)
         messages.append({"role": "assistant", "content": answer})
+
+
+def test_told_nothing_the_prompt_is_the_question_alone(smollm, script):
+    script.answers = [[], []]
+    list(scripted(smollm, system="").answer("Upper case: tree"))
+    list(scripted(smollm, system="Be brief.").answer("Upper case: tree"))
+    assert script.prompts == [
+        chat_prompt(smollm, "Upper case: tree"),
+        chat_prompt(smollm, "Upper case: tree", system="Be brief."),
+    ]
 
 
 def test_marks_in_a_question_stay_text(smollm, script):

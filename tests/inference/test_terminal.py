@@ -7,6 +7,10 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+import torch
+
+from llmlab.inference import Chat
+from llmlab.model import load_pretrained, lora
 
 TALK = "from llmlab.inference import chat; sys.exit(chat.run(temperature=0, max_new_tokens={n}))"
 
@@ -51,6 +55,53 @@ def test_the_end_of_the_pipe_ends_the_chat():
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.slow
+def test_an_adapter_answers_as_it_was_trained(tmp_path):
+    model, tokenizer = load_pretrained(device="cpu")
+    lora.add(model, 2, ["blocks.28.feed_forward.down"])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in lora.parameters(model):
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+    path = tmp_path / "adapter.safetensors"
+    lora.save(model, path, notes={"system": ""})
+    question = "What is the capital of France?"
+    options = {"temperature": 0, "max_new_tokens": 4}
+    expected = "".join(Chat(model, tokenizer, system="", **options).answer(question))
+    lora.remove(model)
+    assert "".join(Chat(model, tokenizer, system="", **options).answer(question)) != expected
+    del model
+
+    command = [sys.executable, "-m", "llmlab", "chat", "--temperature", "0"]
+    command += ["--max-new-tokens", "4", "--adapter", path]
+    done = subprocess.run(
+        command,
+        input=question,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONUTF8": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == expected + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("there is none", "does not exist; give a file that lora.save wrote"), ("", "is a folder")],
+)
+def test_an_adapter_that_cannot_be_loaded_is_one_line(tmp_path, name, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "llmlab", "chat", "--adapter", tmp_path / name],
+        input="",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("llmlab: ")
+    assert message in line
 
 
 class Terminal:
