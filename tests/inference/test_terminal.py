@@ -68,17 +68,17 @@ def test_an_adapter_answers_as_it_was_trained(tmp_path):
     path = tmp_path / "adapter.safetensors"
     lora.save(model, path, notes={"system": ""})
     question = "What is the capital of France?"
-    options = {"temperature": 0, "max_new_tokens": 4}
+    options = {"temperature": 0, "max_new_tokens": 8}
     expected = "".join(Chat(model, tokenizer, system="", **options).answer(question))
     lora.remove(model)
     assert "".join(Chat(model, tokenizer, system="", **options).answer(question)) != expected
     del model
 
     command = [sys.executable, "-m", "llmlab", "chat", "--temperature", "0"]
-    command += ["--max-new-tokens", "4", "--adapter", path]
+    command += ["--max-new-tokens", "8", "--adapter", path]
     done = subprocess.run(
         command,
-        input=question,
+        input=f"{question}\n/quit\n",
         capture_output=True,
         encoding="utf-8",
         env=os.environ | {"PYTHONUTF8": "1"},
