@@ -11,6 +11,7 @@
 ``TranslationStepper`` a sentence translated one token at a time (translation_stepper)
 ``attention_heatmap``  who looks at whom, as labelled squares with the mask (attention_map)
 ``bars``         numbers by name as horizontal bars (plots)
+``grouped_bars`` several numbers by name, such as before and after (plots)
 ``points``       numbers by name on an axis of powers of ten (plots)
 ``curves``       lines over the same places, such as a falling loss (plots)
 ``heatmap``      a table of numbers as coloured squares (plots)
@@ -34,6 +35,7 @@ _HOMES = {
     "attention_heatmap": "attention_map",
     "bars": "plots",
     "curves": "plots",
+    "grouped_bars": "plots",
     "heatmap": "plots",
     "points": "plots",
     "scatter": "plots",
@@ -52,6 +54,7 @@ __all__ = [
     "attention_heatmap",
     "bars",
     "curves",
+    "grouped_bars",
     "heatmap",
     "points",
     "scatter",

@@ -49,6 +49,56 @@ def bars(
     return axes
 
 
+def grouped_bars(
+    groups: Mapping[str, Mapping[str, float]],
+    *,
+    title: str,
+    label: str,
+    write: Callable[[float], str] = "{:.3g}".format,
+) -> Axes:
+    """Draw up to four horizontal bars a name, one of each group, such as before and after.
+
+    All groups have the same names, in the order of the first. Other arguments as in `bars`; a
+    legend names the groups. Raises ``ValueError`` for too many groups or none, for names that are
+    not the same, and for numbers that are negative or not finite.
+    """
+    _check_groups(groups)
+    names = list(next(iter(groups.values())))
+    for group, values in groups.items():
+        if set(values) != set(names):
+            differing = sorted(set(values) ^ set(names))
+            raise ValueError(
+                f"{group!r} and {next(iter(groups))!r} differ in {differing}; give each group a "
+                "number for every name"
+            )
+        _check(values)
+        if min(values.values()) < 0:
+            raise ValueError(f"{group!r} holds {min(values.values())}; groups begin at zero")
+    with sns.axes_style("ticks"):
+        height = 1.1 + (0.16 + 0.17 * len(groups)) * len(names)
+        figure, axes = plt.subplots(figsize=(7, height), layout="constrained")
+    thickness = 0.8 / len(groups)
+    for number, (group, values) in enumerate(groups.items()):
+        rows = [row + (number - (len(groups) - 1) / 2) * thickness for row in range(len(names))]
+        lengths = [values[name] for name in names]
+        colour = _STYLES[number][0]
+        hatch = ("", "///", "...", "xx")[number]
+        drawn = axes.barh(
+            rows, lengths, thickness, color=colour, hatch=hatch, edgecolor="white", label=group
+        )
+        axes.bar_label(drawn, labels=[write(length) for length in lengths], padding=3, fontsize=8)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(0, 1.15 * max(max(values.values()) for values in groups.values()) or 1)
+    axes.set_xlabel(label)
+    figure.suptitle(title, x=0.01, ha="left")
+    figure.legend(loc="outside upper right", ncols=len(groups), frameon=False)
+    for text in (*axes.get_yticklabels(), *figure.legends[0].get_texts()):
+        text.set_parse_math(False)
+    sns.despine(ax=axes)
+    return axes
+
+
 def points(
     values: Mapping[str, float],
     *,

@@ -1,9 +1,11 @@
+import itertools
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from llmlab.viz import bars, curves, heatmap, points, scatter
+from llmlab.viz import bars, curves, grouped_bars, heatmap, points, scatter
 
 mpl.use("agg")
 VALUES = {"one $": 1.0, "a hundred": 100.0, "ten": 10.0}
@@ -220,3 +222,55 @@ def test_a_point_without_a_place_is_named():
     with pytest.raises(ValueError, match=r"apple, y'\]=inf"):
         scatter({"fruits": {"apple": (0.0, float("inf"))}}, title="")
     assert plt.get_fignums() == []
+
+
+# --- several bars a name ---
+
+BEFORE = {"one $": 0.0, "a hundred": 40.0, "ten": 10.0}
+AFTER = {"ten": 30.0, "one $": 5.0, "a hundred": 100.0}
+
+
+@pytest.mark.parametrize("groups", [{"before": BEFORE, "after": AFTER}, {"only": BEFORE}])
+def test_grouped_bars_have_their_lengths_beside_their_names(groups):
+    axes = grouped_bars(groups, **WORDS, write="{:.0f} %".format)
+    axes.figure.canvas.draw()
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == list(BEFORE)
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == list(groups)
+    for bars_, values in zip(axes.containers, groups.values(), strict=True):
+        for row, (name, bar) in enumerate(zip(names, bars_, strict=True)):
+            assert bar.get_width() == values[name]
+            assert bar.get_x() == 0
+            assert row - 0.5 < bar.get_y() < bar.get_y() + bar.get_height() < row + 0.5
+    boxes = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in axes.patches]
+    for (_, end), (start, _) in itertools.pairwise(sorted(boxes)):
+        assert end <= start + 1e-9  # no bar covers another
+    looks = {(bar.get_facecolor(), bar.get_hatch()) for bar in axes.patches}
+    assert len(looks) == len(groups)
+
+
+def test_grouped_bars_and_their_numbers_lie_inside_the_picture():
+    axes = grouped_bars({"before": BEFORE, "after": AFTER}, **WORDS, write="{:.1f} %".format)
+    axes.figure.canvas.draw()
+    frame = axes.get_window_extent()
+    texts = [text.get_window_extent() for text in axes.texts]
+    assert len(texts) == 6
+    assert all(frame.x0 <= box.x0 < box.x1 <= frame.x1 for box in texts)
+    legend = axes.figure.legends[0].get_window_extent()
+    assert legend.y0 >= frame.y1
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({}, "give 1 to 4"),
+        ({str(n): {"a": 1.0} for n in range(5)}, "give 1 to 4"),
+        ({"one": {}}, "values is empty"),
+        ({"one": {"a": 1.0}, "two": {"a": 1.0, "b": 2.0}}, r"'two' and 'one' differ in \['b'\]"),
+        ({"one": {"a": float("nan")}}, r"values\['a'\]=nan has no place"),
+        ({"one": {"a": -1.0}}, "'one' holds -1.0; groups begin at zero"),
+    ],
+)
+def test_groups_that_cannot_be_drawn(groups, message):
+    with pytest.raises(ValueError, match=message):
+        grouped_bars(groups, **WORDS)
