@@ -35,8 +35,8 @@ HOW_TO_GET_ONE = (
     "`winget install Google.Chrome`"
 )
 # Protection against hanging only: nothing that passes waits this long.
-HANG_S = 25
-RUN_ALL_HANG_S = 800
+HANG_S = 90
+RUN_ALL_HANG_S = 1500
 
 _LAB_OPTIONS = (
     "--LabApp.expose_app_in_browser=True",

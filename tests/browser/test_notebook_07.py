@@ -26,7 +26,7 @@ model = made.model.to(device)
 """,
     "rate": """
 factors = [1 / 16, 1 / 4, 1, 4, 16]
-sweep = {"linear": [3.0, 2.2, 1.9, 1.9, 2.2], "constant": [2.8, 2.1, 1.9, 2.0, 2.3]}
+sweep = {"linear": [3.0, 2.2, 1.9, 1.9, 2.2], "constant": [2.9, 2.1, 1.9, 1.9, 2.3]}
 """,
     "sizes": "tokens_a_step, sizes = 1024, {17_000: 2.6, 78_000: 2.5, 656_000: 2.9}",
     **dict.fromkeys(
