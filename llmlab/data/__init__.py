@@ -14,11 +14,13 @@
     references(pairs)     all translations of each English text
     split_documents(texts)    whole documents to learn from, and others to test on
     sms_spam()            text messages labelled ham or spam
+    instructions(seed)    instructions with short answers, in parts to learn from and to test on
     glove(words)          word vectors, most frequent words first
 
 In the order of the data: ``sources`` (the entries), ``fetching`` with ``downloads`` and ``cache``,
-``members`` (files inside wheels), then ``plays``, ``corpora`` and ``pairs`` that read them, and
-``documents``, which splits them.
+``members`` (files inside wheels), then ``plays``, ``corpora`` and ``pairs`` that read them,
+``documents``, which splits them, and ``instruction_words``, ``instruction_families`` and
+``instruction_pairs``, which make instructions.
 Importing this loads neither torch nor numpy.
 """
 
@@ -26,6 +28,7 @@ from llmlab.data.cache import FetchError, cache_dir
 from llmlab.data.corpora import Message, glove, sms_spam, wikitext
 from llmlab.data.documents import split_documents
 from llmlab.data.fetching import fetch
+from llmlab.data.instruction_pairs import Instruction, Instructions, instructions
 from llmlab.data.pairs import (
     Pair,
     SentencePairs,
@@ -39,6 +42,8 @@ from llmlab.data.sources import catalog
 
 __all__ = [
     "FetchError",
+    "Instruction",
+    "Instructions",
     "Message",
     "Pair",
     "SentencePairs",
@@ -47,6 +52,7 @@ __all__ = [
     "fetch",
     "glove",
     "hold_out",
+    "instructions",
     "number_pairs",
     "references",
     "sentence_pairs",
