@@ -132,7 +132,7 @@ def save(model: nn.Module, path: str | Path, *, notes: Mapping[str, str] | None 
     layers = _present(model)
     first = next(iter(layers.values()))
     notes = dict(notes or {})
-    if not all(isinstance(text, str) for pair in notes.items() for text in pair):
+    if not _are_texts(notes):
         raise ValueError(f"notes={notes!r:.80} must be texts by name, as {{'system': 'Be kind.'}}")
     tensors = {}
     for name, layer in layers.items():
@@ -173,23 +173,16 @@ def load(model: nn.Module, path: str | Path) -> dict[str, str]:
             f"the adapter {path} belongs to a model with {key}={needed.get(key)!r}, and this one "
             f"has {key}={found.get(key)!r}; load it onto the model it was trained on"
         )
-    rank, alpha = content["rank"], content["alpha"]
     layers = {}
     for name in content["layers"]:
         if name not in linear_layers(model):
             raise ValueError(f"the adapter {path} asks for a layer {name!r}, which is not here")
-        layer = LoRALinear(model.get_submodule(name), rank, alpha)
-        for part, tensor in (("A", layer.A_RI), ("B", layer.B_OR)):
-            stored = tensors.get(f"{name}.{part}")
-            if stored is None or stored.shape != tensor.shape:
-                shape = None if stored is None else tuple(stored.shape)
-                raise ValueError(
-                    f"{name}.{part} has the shape {shape} in {path} and not "
-                    f"{tuple(tensor.shape)}; the file is damaged, save it again"
-                )
-            with torch.no_grad():
-                tensor.copy_(stored)
-        layers[name] = layer
+        base = model.get_submodule(name)
+        a_RI, b_OR = _stored(path, tensors, name, base, content["rank"])
+        layers[name] = LoRALinear(base, content["rank"], content["alpha"])
+        with torch.no_grad():
+            layers[name].A_RI.copy_(a_RI)
+            layers[name].B_OR.copy_(b_OR)
     _adapt(model, layers)
     return content["notes"]
 
@@ -312,13 +305,51 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
         content = json.loads(text)
         found = content["format"]
         if found == _FORMAT:
-            whole = content["rank"], content["alpha"], content["layers"]
-            described = dict(content["base"]), dict(content["notes"])
-            if all(whole) and all(described[:1]):
-                return content, tensors
+            _check_content(content)
+            return content, tensors
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is no adapter, or is damaged ({error}); save it again") from error
     raise ValueError(
         f"{path} has the format {found!r:.40}, and an adapter of this llmlab {_FORMAT!r}; "
         "give a file that lora.save wrote"
     )
+
+
+def _check_content(content: dict) -> None:
+    """Refuse a description whose values are not of the kinds that `save` writes."""
+    rank, alpha, layers = content["rank"], content["alpha"], content["layers"]
+    sound = {
+        "rank": _is_whole(rank) and rank >= 1,
+        "alpha": isinstance(alpha, float) and 0 < alpha < math.inf,
+        "layers": isinstance(layers, list) and 0 < len(layers) == len(set(layers)),
+        "base": isinstance(content["base"], dict) and bool(content["base"]),
+        "notes": isinstance(content["notes"], dict) and _are_texts(content["notes"]),
+    }
+    for key, is_sound in sound.items():
+        if not is_sound:
+            raise ValueError(f"its {key} is {content[key]!r:.80}")
+
+
+def _are_texts(notes: Mapping[object, object]) -> bool:
+    return all(isinstance(text, str) for pair in notes.items() for text in pair)
+
+
+def _stored(
+    path: Path, tensors: dict[str, Tensor], name: str, base: nn.Linear, rank: int
+) -> list[Tensor]:
+    """Give A and B of one layer, as they stand in a file, if they fit the layer."""
+    shapes = {"A": (rank, base.in_features), "B": (base.out_features, rank)}
+    for part, shape in shapes.items():
+        tensor = tensors.get(f"{name}.{part}")
+        found = None if tensor is None else tuple(tensor.shape)
+        if found != shape:
+            raise ValueError(
+                f"{name}.{part} has the shape {found} in {path} and not {shape}; the file is "
+                "damaged, save it again"
+            )
+        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise ValueError(
+                f"{name}.{part} in {path} has numbers that are not finite or no real numbers; the "
+                "file is damaged, save it again"
+            )
+    return [tensors[f"{name}.{part}"] for part in shapes]

@@ -309,6 +309,27 @@ def rewrite(path, change):
 DAMAGES = {
     "another format": (lambda content, tensors: content.update(format="x"), "has the format 'x'"),
     "no rank": (lambda content, tensors: content.pop("rank"), "no adapter, or is damaged"),
+    "half a rank": (lambda content, tensors: content.update(rank=1.5), "its rank is 1.5"),
+    "rank 0": (lambda content, tensors: content.update(rank=0), "its rank is 0"),
+    "a rank that fits no memory": (
+        lambda content, tensors: content.update(rank=10**12),
+        r"attention.query.A has the shape \(8, 16\) in .* and not \(1000000000000, 16\)",
+    ),
+    "alpha in words": (lambda content, tensors: content.update(alpha="two"), "its alpha is 'two'"),
+    "alpha nan": (lambda content, tensors: content.update(alpha=math.nan), "its alpha is nan"),
+    "no layers": (lambda content, tensors: content.update(layers=[]), r"its layers is \[\]"),
+    "a layer twice": (
+        lambda content, tensors: content["layers"].append(content["layers"][0]),
+        "its layers is",
+    ),
+    "a note that is a number": (
+        lambda content, tensors: content.update(notes={"system": 3}),
+        r"its notes is \{'system': 3\}",
+    ),
+    "numbers that are not finite": (
+        lambda content, tensors: tensors["blocks.1.attention.value.B"].fill_(math.inf),
+        "blocks.1.attention.value.B in .* has numbers that are not finite",
+    ),
     "a list": (lambda content, tensors: content.update(base=[1]), "no adapter, or is damaged"),
     "a layer that is not there": (
         lambda content, tensors: content["layers"].append("blocks.9.attention.query"),
