@@ -9,6 +9,7 @@ import re
 import string
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -216,22 +217,25 @@ def _keys(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(word_key, words))
 
 
-def _translations(lots: Lots) -> Iterator[Fact]:
+@lru_cache(maxsize=1)
+def _plain_translations() -> tuple[Fact, ...]:
     """Sentences of two or three plain words that Tatoeba translates in one way, and back."""
     from llmlab.data.pairs import same_text, sentence_pairs
 
-    pairs = sentence_pairs("es")
-    there, back = {}, {}
-    for pair in pairs:
-        there.setdefault(same_text(pair.source), set()).add(same_text(pair.target))
-        back.setdefault(same_text(pair.target), set()).add(same_text(pair.source))
-    for source, target, attribution in pairs:
-        plain = re.fullmatch(r"[A-Z][a-z]*( I| [a-z]+){1,2}[.?]", source)
-        if not plain or re.search(r"\b(Tom|Mary)\b", source) or len(target.split()) > 4:
-            continue
+    there, back, facts = {}, {}, []
+    for source, target, attribution in sentence_pairs("es"):
         english, spanish = same_text(source), same_text(target)
-        if len(there[english]) == 1 and len(back[spanish]) == 1:
-            yield Fact(source, target, (f"sentence {english}",), attribution)
+        there.setdefault(english, set()).add(spanish)
+        back.setdefault(spanish, set()).add(english)
+        named = re.search(r"\b(Tom|Mary)\b", source)
+        if re.fullmatch(r"[A-Z][a-z]*( I| [a-z]+){1,2}[.?]", source) and not named:
+            facts.append((spanish, Fact(source, target, (f"sentence {english}",), attribution)))
+    return tuple(
+        fact
+        for spanish, fact in facts
+        if len(fact.answer.split()) <= 4
+        and len(there[same_text(fact.item)]) == len(back[spanish]) == 1
+    )
 
 
 TRAINED = (
@@ -251,7 +255,7 @@ TRAINED = (
             "What is the past tense of {item}?",
             "Write the past tense of the verb {item}.",
             "Put the verb {item} into the simple past.",
-            "Today they {item}. What did they do yesterday? They ...",
+            "Which past tense belongs to the verb {item}?",
         ),
         facts=_of_words(VERBS, _inflected("VBD")),
     ),
@@ -427,7 +431,7 @@ TRAINED = (
             "Put this sentence into Spanish: {item}",
             "How do you say this in Spanish? {item}",
         ),
-        facts=_translations,
+        facts=lambda lots: _plain_translations(),
         pairs=60,
     ),
 )
