@@ -420,7 +420,10 @@ TRAINED = (
             "Spell {item} from back to front.",
             "What is the word {item} spelled backwards?",
         ),
-        facts=_of_words([word for word in WORDS if len(word) <= 4], lambda word: word[::-1]),
+        facts=_of_words(
+            [word for word in WORDS if len(word) <= 4 and word != word[::-1]],
+            lambda word: word[::-1],
+        ),
         pairs=60,
     ),
     Family(
