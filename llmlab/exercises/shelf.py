@@ -15,6 +15,7 @@ NOTEBOOKS = {  # module -> notebook, in reading order
     "translation": "05_translation",
     "gpt": "06_gpt",
     "pretraining": "07_pretraining",
+    "classification": "08_finetuning_to_classify",
 }
 
 

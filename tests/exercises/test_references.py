@@ -329,6 +329,11 @@ BREAKING = {  # what to do to the right result
     "pretraining.first_loss": lambda right: (-right[0], right[1]),
     "pretraining.schedule": lambda right: right + 1,
     "pretraining.overfit": lambda right: right[1:],
+    "classification.split": lambda right: (right[0] + right[1], right[1]),
+    "classification.last_real": lambda right: right + 100,
+    "classification.class_weights": lambda right: [2 * weight for weight in right],
+    "classification.f1": lambda right: (right[0], right[1], right[2] + 1),
+    "classification.threshold": lambda right: right + 1,
 }
 
 
