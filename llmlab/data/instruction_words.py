@@ -14,7 +14,7 @@ def listed(text: str, between: str | None = None) -> tuple[str, ...]:
 NOUNS = listed(
     """
     apple anchor arm army artist baby bag ball banana basket bear bed bee bell bird blanket boat
-    body bone book boss bottle box boy branch bread bridge brother brush butterfly button cake camel
+    body bone book boss bottle box boy branch bridge brother brush butterfly button cake camel
     candle car castle cat chair cherry chicken child church city class clock cloud coat coin cow
     crab cup curtain daughter desk dish doctor dog donkey door dress duck eagle ear egg elephant
     engine eye factory family farmer finger fire flag flower foot forest fork fox friend garden gate
