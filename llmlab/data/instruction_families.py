@@ -74,7 +74,10 @@ class Lots:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One kind of instruction: its phrasings, its facts, and at most how many pairs of it."""
+    """One kind of instruction: its phrasings, its facts, and at most how many pairs of it.
+
+    Fewer are taken of what a small language model, which sees tokens and no letters, hardly learns.
+    """
 
     name: str
     phrasings: tuple[str, ...]
@@ -388,6 +391,7 @@ TRAINED = (
             "With which letter does the word {item} end?",
         ),
         facts=_of_words(WORDS, lambda word: word[-1]),
+        pairs=80,
     ),
     Family(
         name="sort words",
@@ -398,6 +402,7 @@ TRAINED = (
             "Arrange in the order of the alphabet: {item}",
         ),
         facts=_sorted_words,
+        pairs=60,
     ),
     Family(
         name="count letters",
