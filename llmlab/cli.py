@@ -92,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=doctor)
 
     add = commands.add_parser("chat", help="talk to a language model in this terminal")
-    add.add_argument("--model", metavar="NAME_OR_PATH", help="else SmolLM2-135M-Instruct")
+    add.add_argument(
+        "--model", metavar="NAME_OR_PATH", help="else the adapter's, or SmolLM2-135M-Instruct"
+    )
     add.add_argument(
         "--adapter", metavar="FILE", help="an adapter that fine-tuning has made (notebook 9)"
     )

@@ -14,6 +14,7 @@ from llmlab.inference.sample import generate
 from llmlab.model import GPT, load_pretrained, lora
 from llmlab.text import BPETokenizer
 
+MODEL = "SmolLM2-135M-Instruct"
 # the system message SmolLM2 was fine-tuned with, from the template in its file
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 _HELP = "Enter sends, Ctrl-C stops an answer, /new starts over, /quit or Ctrl-D ends."
@@ -115,7 +116,7 @@ class Chat:
 
 def run(
     *,
-    model: str | Path = "SmolLM2-135M-Instruct",
+    model: str | Path | None = None,
     adapter: str | Path | None = None,
     temperature: float = 0.2,
     system: str | None = None,
@@ -124,13 +125,17 @@ def run(
 ) -> int:
     """Chat in the terminal until the user leaves; returns the exit status for the shell.
 
-    `adapter` is a file that `lora.save` wrote; where its notes have a "system" message, the model
-    is told that, as in its training, unless `system` says another. Raises as `load_pretrained` and
-    `lora.load` do.
+    `adapter` is a file that `lora.save` wrote. Its notes may name the "model" it belongs to and
+    the "system" message of its training; they hold unless `model` and `system` say otherwise, and
+    without either the model is SmolLM2-135M-Instruct. Raises as `load_pretrained` and `lora.load`
+    do.
     """
+    # read first: a file that is no adapter should not take as long as the model does
+    notes = {} if adapter is None else lora.notes(adapter)
+    model = notes.get("model", MODEL) if model is None else model
     network, tokenizer = load_pretrained(model, device=None)
-    notes = {} if adapter is None else lora.load(network, adapter)
     if adapter is not None:
+        lora.load(network, adapter)
         lora.merge(network)  # a matrix less to multiply by for each token
     system = notes.get("system", SYSTEM) if system is None else system
     generator = torch.Generator()

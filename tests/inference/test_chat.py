@@ -1,5 +1,6 @@
 """A conversation: its prompt, the pieces of an answer, what is kept and what is left out."""
 
+import io
 from types import SimpleNamespace
 
 import jinja2
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from llmlab.inference import Chat, chat
+from llmlab.model import GPT, GPTConfig, lora
 from llmlab.text import chat_prompt
 
 FAMILY = "👩\u200d👩\u200d👧"
@@ -188,3 +190,50 @@ def test_the_same_seed_gives_the_same_answer(smollm2):
         for seed in (1, 1, 2)
     ]
     assert answers[0] == answers[1] != answers[2]
+
+
+@pytest.mark.parametrize(
+    ("notes", "options", "model", "system"),
+    [
+        ({}, {}, "SmolLM2-135M-Instruct", chat.SYSTEM),
+        ({"model": "my/folder", "system": "Be brief."}, {}, "my/folder", "Be brief."),
+        ({"system": ""}, {}, "SmolLM2-135M-Instruct", ""),
+        (
+            {"model": "my/folder", "system": "Be brief."},
+            {"model": "other", "system": "Be kind."},
+            "other",
+            "Be kind.",
+        ),
+        (None, {"model": "other"}, "other", chat.SYSTEM),
+    ],
+)
+def test_an_adapter_s_notes_say_with_what_it_was_trained(
+    smollm, script, monkeypatch, tmp_path, capsys, notes, options, model, system
+):
+    def new():
+        config = GPTConfig(vocab_size=smollm.vocab_size, context=64, width=8, n_layers=1, n_heads=2)
+        return GPT(config)
+
+    if notes is not None:
+        adapted = new()
+        lora.add(adapted, 2)
+        options = options | {"adapter": tmp_path / "adapter.safetensors"}
+        lora.save(adapted, options["adapter"], notes=notes)
+    loaded = []
+    monkeypatch.setattr(
+        chat, "load_pretrained", lambda name, **_: loaded.append(name) or (new(), smollm)
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hi\n"))
+    script.answers = [smollm.encode("Hello.")]
+    assert chat.run(**options) == 0
+    assert loaded == [model]
+    assert script.prompts == [chat_prompt(smollm, "Hi", system=system or None)]
+    assert capsys.readouterr().out == "Hello.\n\n"
+
+
+def test_a_file_that_is_no_adapter_is_refused_before_the_model_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(chat, "load_pretrained", lambda *_, **__: pytest.fail("it was loaded"))
+    path = tmp_path / "adapter.safetensors"
+    path.write_bytes(b"no adapter")
+    with pytest.raises(ValueError, match="is no adapter, or is cut short"):
+        chat.run(adapter=path)
