@@ -204,7 +204,7 @@ def chat(chosen: argparse.Namespace) -> int:
     given = {name: getattr(chosen, name) for name in options if getattr(chosen, name) is not None}
     try:
         return conversation.run(**given)
-    except (ValueError, FileNotFoundError) as error:  # no such model, no such file
+    except (ValueError, FileNotFoundError, PermissionError) as error:  # of the model or adapter
         print(f"llmlab: {error}", file=sys.stderr)
         return 1
 

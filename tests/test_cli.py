@@ -180,9 +180,12 @@ def test_every_seed_that_is_taken_is_one_for_torch(conversation, seed):
     assert torch.Generator().manual_seed(seed).initial_seed() == seed
 
 
-def test_chat_with_a_model_that_does_not_exist_is_one_line(conversation, monkeypatch, capsys):
+@pytest.mark.parametrize("kind", [ValueError, FileNotFoundError, PermissionError])
+def test_chat_with_a_model_that_cannot_be_loaded_is_one_line(
+    conversation, monkeypatch, capsys, kind
+):
     def fail(**settings):
-        raise ValueError("model='nope' is not a model; use a folder")
+        raise kind("model='nope' is not a model; use a folder")
 
     monkeypatch.setattr(sys.modules["llmlab.inference.chat"], "run", fail)
     assert cli.main(["chat", "--model", "nope"]) == 1
