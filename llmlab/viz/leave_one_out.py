@@ -223,7 +223,7 @@ def _picture(
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(f"towards {labels[0]}  ←  log-odds  →  towards {labels[1]}")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    said = _shortened(" ".join(text.split()), 40)
+    said = _shortened(" ".join(text.split()), 30)
     title = axes.set_title(f"“{said}”: {labels[1]} with {100 * probability:.0f} %", wrap=True)
     # A text may hold dollar signs, which stand for themselves here.
     for written in (title, axes.xaxis.label, *axes.get_yticklabels()):

@@ -36,7 +36,7 @@ def quickly() -> dict[str, str]:
     sources = {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "code"}
     for cell_id, source in sources.items():
         kept = [node for node in ast.parse(source).body if not isinstance(node, ast.Assert)]
-        sources[cell_id] = "\n".join(ast.get_source_segment(source, node) for node in kept)
+        sources[cell_id] = "\n".join(map(ast.unparse, kept)) + "\n"
     sources["split"] += SMALLER
     sources["small-pretrain"] = (
         sources["small-pretrain"].replace("300", "6").replace("warmup=20", "warmup=2")
