@@ -2,13 +2,28 @@
 
 import os
 
+import nbval.kernel
 import pytest
+import zmq
+from jupyter_client import KernelManager
 
 from llmlab.threads import share_cores
 
 share_cores()  # tests, kernels and a browser run beside each other; kernels inherit this
 if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores have a worker each, of their own
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+class _PatientManager(KernelManager):
+    """Loses no message of a cell, however many wait until it ends; usually about 2,000 may."""
+
+    def client(self, **settings):
+        context = zmq.Context()
+        context.setsockopt(zmq.RCVHWM, 0)
+        return super().client(context=context, **settings)
+
+
+nbval.kernel.KernelManager = _PatientManager
 
 
 def pytest_collectstart(collector):

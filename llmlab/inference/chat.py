@@ -13,6 +13,7 @@ from llmlab.inference.reader import Reader
 from llmlab.inference.sample import generate
 from llmlab.model import GPT, load_pretrained, lora
 from llmlab.text import BPETokenizer
+from llmlab.text.templates import BEGIN, END, opening, turn
 
 MODEL = "SmolLM2-135M-Instruct"
 # the system message SmolLM2 was fine-tuned with, from the template in its file
@@ -38,16 +39,16 @@ class Chat:
         max_new_tokens: int = 512,
         generator: torch.Generator | None = None,
     ):
-        if tokenizer is None or not {"<|im_start|>", "<|im_end|>"} <= set(tokenizer.special_tokens):
+        if tokenizer is None or not {BEGIN, END} <= set(tokenizer.special_tokens):
             raise ValueError(
-                "this model's tokenizer has no <|im_start|> and <|im_end|>, so it was not trained "
+                f"this model's tokenizer has no {BEGIN} and {END}, so it was not trained "
                 "to chat; use SmolLM2-135M-Instruct"
             )
         self.model, self.tokenizer = model, tokenizer
         self.temperature, self.max_new_tokens = temperature, max_new_tokens
         self.generator = generator
         self._reader = Reader(model)  # the conversation so far is not read again for each question
-        self._system = self._turn("system", system) if system else []
+        self._system = turn(tokenizer, "system", system) if system else []
         self._turns: list[list[int]] = []
 
     def forget(self) -> None:
@@ -60,10 +61,10 @@ class Chat:
         Raises ``ValueError`` for a question that is too long or has a character the model has no
         token for; the conversation then goes on without it.
         """
-        asked = self._turn("user", question)
-        opening = [self._mark("<|im_start|>"), *self.tokenizer.encode("assistant\n")]
-        prompt = self._fit([*self._turns, asked], opening)
-        stop = [self._mark("<|im_end|>"), self._mark("<|endoftext|>")]
+        asked = turn(self.tokenizer, "user", question)
+        begin = opening(self.tokenizer)
+        prompt = self._fit([*self._turns, asked], begin)
+        stop = [self.tokenizer.special_tokens.get(mark, -1) for mark in (END, "<|endoftext|>")]
         new_ids = generate(
             self.model,
             prompt,
@@ -77,8 +78,8 @@ class Chat:
         try:
             yield from self._pieces(new_ids, stop, answered)
         finally:
-            end = [self._mark("<|im_end|>"), *self.tokenizer.encode("\n")]
-            self._turns += [asked, [*opening, *answered, *end]]
+            end = [stop[0], *self.tokenizer.encode("\n")]
+            self._turns += [asked, [*begin, *answered, *end]]
 
     def _pieces(self, ids: Iterator[int], stop: list[int], answered: list[int]) -> Iterator[str]:
         pending = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -92,18 +93,10 @@ class Chat:
         if rest := pending.decode(b"", final=True):
             yield rest
 
-    def _mark(self, name: str) -> int:
-        return self.tokenizer.special_tokens.get(name, -1)
-
-    def _turn(self, role: str, text: str) -> list[int]:
-        begin, end = self._mark("<|im_start|>"), self._mark("<|im_end|>")
-        encode = self.tokenizer.encode
-        return [begin, *encode(f"{role}\n{text}"), end, *encode("\n")]
-
-    def _fit(self, turns: list[list[int]], opening: list[int]) -> list[int]:
+    def _fit(self, turns: list[list[int]], begin: list[int]) -> list[int]:
         """Join the turns, without the oldest if need be, leaving room for an answer."""
         context = self.model.config.context
-        room = context - len(self._system) - len(opening) - min(self.max_new_tokens, context // 4)
+        room = context - len(self._system) - len(begin) - min(self.max_new_tokens, context // 4)
         while len(turns) > 1 and sum(map(len, turns)) > room:
             turns = turns[2:] if len(turns) > 2 else turns[1:]
         if sum(map(len, turns)) > room:
@@ -111,7 +104,7 @@ class Chat:
                 f"the question has {len(turns[-1])} tokens, and {max(room, 0)} fit into the "
                 f"context of {context} beside the answer; shorten it"
             )
-        return [*self._system, *(token_id for turn in turns for token_id in turn), *opening]
+        return [*self._system, *(token_id for ids in turns for token_id in ids), *begin]
 
 
 def run(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from llmlab.model import ops
 from llmlab.model.gpt import GPT
 from llmlab.model.layers import build_norm
+from llmlab.text.inputs import whole_number
 
 
 class Classifier(nn.Module):
@@ -39,12 +40,9 @@ class Classifier(nn.Module):
         super().__init__()
         n_layers = model.config.n_layers if n_layers is None else n_layers
         n_frozen = n_layers if n_frozen is None else n_frozen
-        _check_whole(
-            "n_classes", n_classes, 2, None, "there is nothing to choose between otherwise"
-        )
-        _check_whole("n_layers", n_layers, 1, model.config.n_layers, "the model has no more")
-        _check_whole("n_frozen", n_frozen, 0, n_layers, "no more layers are used")
-        self.n_frozen = n_frozen
+        n_classes = whole_number(n_classes, "n_classes", least=2)
+        n_layers = whole_number(n_layers, "n_layers", least=1, most=model.config.n_layers)
+        self.n_frozen = n_frozen = whole_number(n_frozen, "n_frozen", least=0, most=n_layers)
         self.trunk = _first_layers(model, n_layers, n_frozen)
         weight = model.token_embedding.weight
         place = {"device": weight.device, "dtype": weight.dtype}
@@ -106,13 +104,6 @@ def _first_layers(model: GPT, n_layers: int, n_frozen: int) -> GPT:
         if id(weight) not in held:
             weight.requires_grad_(True)
     return short
-
-
-def _check_whole(name: str, value: int, least: int, most: int | None, reason: str) -> None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    if not fits or (most is not None and value > most):
-        allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise ValueError(f"{name}={value!r} must be a whole number {allowed}: {reason}")
 
 
 def _check_vectors(x_BTC: Tensor, mask_BT: Tensor, width: int) -> None:

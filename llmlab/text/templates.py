@@ -8,27 +8,32 @@ from llmlab.text.tokenizers import BPETokenizer
 BEGIN, END = "<|im_start|>", "<|im_end|>"
 
 
-def chat_prompt(
-    tokenizer: BPETokenizer, instruction: str, *, system: str | None = None
-) -> list[int]:
+def turn(tokenizer: BPETokenizer, role: str, text: str) -> list[int]:
+    """Give the ids of what one side says, with the marks around it."""
+    begin, end = _mark(tokenizer, BEGIN), _mark(tokenizer, END)
+    said = tokenizer.encode(f"{role}\n{checked_text(text)}")
+    return [begin, *said, end, *tokenizer.encode("\n")]
+
+
+def opening(tokenizer: BPETokenizer) -> list[int]:
+    """Give the ids after which the model answers."""
+    return [_mark(tokenizer, BEGIN), *tokenizer.encode("assistant\n")]
+
+
+def chat_prompt(tokenizer: BPETokenizer, instruction: str, *, system: str = "") -> list[int]:
     """Put an instruction into ChatML, SmolLM2's form, up to where the answer begins; give ids.
 
     It is ``<|im_start|>user``, a new line, the instruction, ``<|im_end|>``, a new line,
-    ``<|im_start|>assistant`` and a new line; with a `system` message, that one comes first in the
-    same form. Marks that people type into their text stay text. Raises ``TypeError`` for what is
-    no text, ``ValueError`` for a tokenizer without the two marks.
+    ``<|im_start|>assistant`` and a new line; a `system` message, if it is not empty, comes first in
+    the same form. Marks that people type into their text stay text. Raises ``TypeError`` for what
+    is no text, ``ValueError`` for a tokenizer without the two marks.
     """
-    begin, end = (_mark(tokenizer, name) for name in (BEGIN, END))
-    new_line = tokenizer.encode("\n")
-    turns = [] if system is None else [("system", system)]
-    ids = []
-    for role, text in [*turns, ("user", instruction)]:
-        ids += [begin, *tokenizer.encode(f"{role}\n{checked_text(text)}"), end, *new_line]
-    return [*ids, begin, *tokenizer.encode("assistant\n")]
+    said = turn(tokenizer, "system", system) if system else []
+    return [*said, *turn(tokenizer, "user", instruction), *opening(tokenizer)]
 
 
 def chat_example(
-    tokenizer: BPETokenizer, instruction: str, answer: str, *, system: str | None = None
+    tokenizer: BPETokenizer, instruction: str, answer: str, *, system: str = ""
 ) -> tuple[list[int], list[bool]]:
     """Make an example to learn from: the ids of prompt and answer, and which of them to learn.
 

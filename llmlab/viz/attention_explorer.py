@@ -24,7 +24,7 @@ import traitlets
 
 from llmlab.viz.attention_page import page
 from llmlab.viz.attention_picture import Shown, draw
-from llmlab.viz.attention_reading import Part, check_index, shortened, well_formed
+from llmlab.viz.attention_reading import Part, check_index
 from llmlab.viz.attention_sides import (
     RefusedError,
     Side,
@@ -34,6 +34,7 @@ from llmlab.viz.attention_sides import (
     read_side,
 )
 from llmlab.viz.attention_wire import EXACT_NUMBERS, packed, packed_layer
+from llmlab.viz.texts import shortened, well_formed
 from llmlab.viz.whole_file import write_whole
 
 _LARGEST_PAGE = 100_000_000  # weights

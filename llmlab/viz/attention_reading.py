@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from llmlab.viz.texts import well_formed
+
 _SLACK = 1e-2  # what a softmax in half precision may miss its sum by
 
 
@@ -79,16 +81,6 @@ def check_index(name: str, value: object, size: int, *, least: int = 0) -> None:
     if not whole or not least <= value < size:
         mean = "; -1 is the mean" if least == -1 else ""
         raise ValueError(f"{name}={value!r} is not there; use 0 to {size - 1}{mean}")
-
-
-def well_formed(text: str) -> str:
-    """Half a surrogate pair cannot travel as utf-8; it becomes the replacement character."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def shortened(text: str, longest: int = 60) -> str:
-    """The beginning of a text, for messages."""
-    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def checked_reading(raw: object, call: str) -> Reading:

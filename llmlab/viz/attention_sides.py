@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmlab.viz.attention_reading import Reading, checked_reading, shortened, well_formed
+from llmlab.viz.attention_reading import Reading, checked_reading
+from llmlab.viz.texts import shortened, well_formed
 
 _MOST_NEXT = 10
 _LONGEST_MESSAGE = 1000

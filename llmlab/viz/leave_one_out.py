@@ -1,26 +1,22 @@
 """LeaveOneOut: a text box that tells its class, and which of its words moved the answer.
 
-The browser asks, one request at a time, and the kernel answers with what a classifier says of the
-text, and of the text without each of its words:
-
-    request {n, text}   ->   text, answer {n, error}, reading {probability, words} in one update
-
-Colours and numbers are made in the browser (leave_one_out.js).
+The kernel answers each text (text_box.py) with what a classifier says of it, and of it without each
+of its words: a reading {probability, words}. Colours and numbers are made in the browser
+(leave_one_out.js).
 """
 
 import io
-import itertools
 import math
 import numbers
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import anywidget
 import traitlets
 
-_LONGEST_MESSAGE = 1000
+from llmlab.viz.text_box import TextBox
+from llmlab.viz.texts import shortened
+
 _LEAST = 1e-6  # probabilities nearer to 0 or 1 are taken for this, or no odds could be compared
 _MOST_BARS = 8
 _TOWARDS, _AWAY = "#D55E00", "#0072B2"
@@ -28,7 +24,7 @@ _TOWARDS, _AWAY = "#D55E00", "#0072B2"
 Reading = tuple[float, list[tuple[str, float]]]
 
 
-class LeaveOneOut(anywidget.AnyWidget):
+class LeaveOneOut(TextBox):
     """A text box, the probability of a class, and the text with its words coloured.
 
     ``read(text)`` returns the probability of the second class, and a list of the words of the
@@ -41,10 +37,6 @@ class LeaveOneOut(anywidget.AnyWidget):
 
     _esm = Path(__file__).with_name("leave_one_out.js")
 
-    text = traitlets.Unicode().tag(sync=True)
-    # The browser holds the newest text; an echo could only bring back an older one.
-    request = traitlets.Dict().tag(sync=True, echo_update=False)
-    answer = traitlets.Dict().tag(sync=True)
     reading = traitlets.Dict().tag(sync=True)
     labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     threshold = traitlets.Float().tag(sync=True)
@@ -65,19 +57,7 @@ class LeaveOneOut(anywidget.AnyWidget):
         labels = list(labels)
         if len(labels) != 2 or not all(isinstance(label, str) and label for label in labels):
             raise ValueError(f'{labels=} must be two names; use for example ("ham", "spam")')
-        self._read_text = read
-        # Requests may arrive on a thread of their own while a cell runs on the main one.
-        self._lock = threading.RLock()
-        self._pushes = itertools.count(1)
-        self._answered = _well_formed(text)
-        reading, error = self._read(self._answered)
-        super().__init__(
-            text=self._answered,
-            labels=labels,
-            threshold=threshold,
-            answer={"n": 0, "error": error},
-            reading=reading or {},
-        )
+        super().__init__(read, text=text, labels=labels, threshold=threshold)
 
     def influences(self) -> list[tuple[str, float]]:
         """The words, and by how much each raises the log-odds of the second class.
@@ -91,53 +71,18 @@ class LeaveOneOut(anywidget.AnyWidget):
         whole = log_odds(reading["probability"])
         return [(word, whole - log_odds(without)) for word, without in reading["words"]]
 
-    @traitlets.validate("text")
-    def _validate_text(self, proposal) -> str:
-        return _well_formed(proposal.value)
-
     @traitlets.validate("threshold")
     def _validate_threshold(self, proposal) -> float:
         if not 0 < proposal.value < 1:
             raise ValueError(f"threshold={proposal.value} is not between 0 and 1; use 0.5")
         return proposal.value
 
-    @traitlets.observe("text")
-    def _on_text(self, change) -> None:
-        with self._lock:
-            if change.new != self._answered:
-                self._show(change.new, n=-next(self._pushes))
-
-    @traitlets.observe("request")
-    def _on_request(self, change) -> None:
-        self._show(_well_formed(change.new["text"]), n=change.new["n"])
-
-    def _show(self, text: str, *, n: int) -> None:
-        """Read and send; whatever goes wrong becomes a message, and the old reading stays."""
-        with self._lock:
-            try:
-                reading, error = self._read(text)
-            except KeyboardInterrupt:
-                reading, error = None, "read was interrupted; change the text to try again"
-            except Exception as exception:
-                reading, error = None, _message(f"{type(exception).__name__}: {exception}")
-            self._answered = text
-            with self.hold_sync():
-                self.text = text
-                self.answer = {"n": n, "error": error}
-                if reading is not None:
-                    self.reading = reading
-
-    def _read(self, text: str) -> tuple[dict | None, str]:
-        """A reading and no error, or none and what ``read`` has to say about the text."""
-        try:
-            raw = self._read_text(text)
-        except ValueError as refusal:
-            return None, _message(str(refusal) or "read cannot judge this text")
-        return _checked_reading(raw, text), ""
+    def _state_of(self, returned: object, text: str) -> dict:
+        return {"reading": _checked_reading(returned, text)}
 
     def __repr__(self) -> str:
         """The same on every machine: probabilities differ in their last digits."""
-        return f"LeaveOneOut(text={_shortened(self.text)!r}, labels={tuple(self.labels)})"
+        return f"LeaveOneOut(text={shortened(self.text)!r}, labels={tuple(self.labels)})"
 
     def _repr_mimebundle_(self, **kwargs):
         """The live view, and a picture for places without a kernel."""
@@ -161,13 +106,13 @@ def log_odds(probability: float) -> float:
 
 
 def _checked_reading(raw: object, text: str) -> dict:
-    call = f"read({_shortened(text)!r})"
+    call = f"read({shortened(text)!r})"
     try:
         probability, words = raw
         words = [(word, without) for word, without in words]
     except (TypeError, ValueError):
         raise ValueError(
-            f"{call} returned {_shortened(repr(raw))}; return a probability and a list of pairs "
+            f"{call} returned {shortened(repr(raw))}; return a probability and a list of pairs "
             "(word, probability without it)"
         ) from None
     for number in (probability, *(without for _, without in words)):
@@ -186,20 +131,6 @@ def _checked_reading(raw: object, text: str) -> dict:
     }
 
 
-def _well_formed(text: str) -> str:
-    """Half a surrogate pair cannot travel as utf-8; it becomes the replacement character."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _message(text: str) -> str:
-    text = _well_formed(text)
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
-
-
-def _shortened(text: str, longest: int = 60) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}…"
-
-
 def _picture(
     text: str, probability: float, influences: list[tuple[str, float]], labels: Sequence[str]
 ) -> bytes:
@@ -216,14 +147,14 @@ def _picture(
     moves = [moved for _, moved in shown]
     drawn = axes.barh(rows, moves, color=colours, hatch=hatches, edgecolor="white")
     axes.bar_label(drawn, fmt="%+.1f", padding=3)
-    axes.set_yticks(rows, [_shortened(word.strip(), 24) for word, _ in shown])
+    axes.set_yticks(rows, [shortened(word.strip(), 24) for word, _ in shown])
     axes.invert_yaxis()
     farthest = max((abs(moved) for moved in moves), default=1) or 1
     axes.set_xlim(-1.3 * farthest, 1.3 * farthest)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(f"towards {labels[0]}  ←  log-odds  →  towards {labels[1]}")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    said = _shortened(" ".join(text.split()), 30)
+    said = shortened(" ".join(text.split()), 30)
     title = axes.set_title(f"“{said}”: {labels[1]} with {100 * probability:.0f} %", wrap=True)
     # A text may hold dollar signs, which stand for themselves here.
     for written in (title, axes.xaxis.label, *axes.get_yticklabels()):

@@ -1,35 +1,31 @@
 """NextToken: bars of the most likely next tokens, which change while you type.
 
-The browser asks, one request at a time, and the kernel answers with all logits of the text:
-
-    request {n, text}   ->   text, answer {n, error}, logits   in one state update
-
-Softmax, temperature and drawing happen in the browser (next_token.js).
+The kernel answers each text with all its logits (text_box.py). Softmax, temperature and drawing
+happen in the browser (next_token.js).
 """
 
 # V vocabulary
 
 import io
-import itertools
 import json
 import math
-import threading
 import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import anywidget
 import numpy as np
 import traitlets
 
+from llmlab.viz.text_box import TextBox
+from llmlab.viz.texts import shortened
+
 _MOST_BARS = 50
-_LONGEST_MESSAGE = 1000
 _UNSEEN = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "\\r"}
 _BAR_COLOUR, _REST_COLOUR = "#0072B2", "#999999"
 
 
-class NextToken(anywidget.AnyWidget):
+class NextToken(TextBox):
     """A text box and the most likely next tokens; click a bar to append its token.
 
     ``predict(text)`` returns the logits, shape (V,), of the token that follows ``text``; a
@@ -40,11 +36,11 @@ class NextToken(anywidget.AnyWidget):
 
     _esm = Path(__file__).with_name("next_token.js")
 
-    text = traitlets.Unicode().tag(sync=True)
-    # The browser holds the newest text and temperature; an echo could only bring back older ones.
+    _called = "predict"
+    _refusal = "predict cannot continue this text"
+
+    # The browser holds the newest temperature; an echo could only bring back an older one.
     temperature = traitlets.Float(1.0).tag(sync=True, echo_update=False)
-    request = traitlets.Dict().tag(sync=True, echo_update=False)
-    answer = traitlets.Dict().tag(sync=True)
     logits = traitlets.Bytes().tag(sync=True)
     vocabulary = traitlets.Bytes().tag(sync=True)
     top = traitlets.Int().tag(sync=True)
@@ -63,19 +59,12 @@ class NextToken(anywidget.AnyWidget):
                 f"predict={predict!r} is not a function; "
                 "pass one that takes a text and returns an array of logits"
             )
-        self._predict = predict
         self._tokens = _checked_vocabulary(vocabulary)
-        # Requests may arrive on a thread of their own while a cell runs on the main one.
-        self._lock = threading.RLock()
-        self._pushes = itertools.count(1)
-        self._answered = _well_formed(text)
-        logits_V, error = self._read(self._answered)
         super().__init__(
-            text=self._answered,
+            predict,
+            text=text,
             temperature=temperature,
             top=top,
-            answer={"n": 0, "error": error},
-            logits=b"" if logits_V is None else logits_V.tobytes(),
             # ASCII escapes carry even lone surrogates, which utf-8 itself cannot.
             vocabulary=json.dumps(self._tokens).encode("utf-8"),
         )
@@ -93,10 +82,6 @@ class NextToken(anywidget.AnyWidget):
         ids = np.argsort(-logits_V, kind="stable")[: self.top]
         return [(self._tokens[i], float(probability_V[i])) for i in ids]
 
-    @traitlets.validate("text")
-    def _validate_text(self, proposal) -> str:
-        return _well_formed(proposal.value)
-
     @traitlets.validate("temperature")
     def _validate_temperature(self, proposal) -> float:
         if not 0 <= proposal.value <= 2:
@@ -109,43 +94,12 @@ class NextToken(anywidget.AnyWidget):
             raise ValueError(f"top={proposal.value} bars cannot be shown; use 1 to {_MOST_BARS}")
         return proposal.value
 
-    @traitlets.observe("text")
-    def _on_text(self, change) -> None:
-        with self._lock:
-            if change.new != self._answered:
-                self._show(change.new, n=-next(self._pushes))
-
-    @traitlets.observe("request")
-    def _on_request(self, change) -> None:
-        self._show(_well_formed(change.new["text"]), n=change.new["n"])
-
-    def _show(self, text: str, *, n: int) -> None:
-        """Predict and send; whatever goes wrong becomes a message, and the old bars stay."""
-        with self._lock:
-            try:
-                logits_V, error = self._read(text)
-            except KeyboardInterrupt:
-                logits_V, error = None, "predict was interrupted; change the text to try again"
-            except Exception as exception:
-                logits_V, error = None, _message(f"{type(exception).__name__}: {exception}")
-            self._answered = text
-            with self.hold_sync():
-                self.text = text
-                self.answer = {"n": n, "error": error}
-                if logits_V is not None:
-                    self.logits = logits_V.tobytes()
-
-    def _read(self, text: str) -> tuple[np.ndarray | None, str]:
-        """Logits and no error, or no logits and what ``predict`` has to say about the text."""
-        try:
-            raw = self._predict(text)
-        except ValueError as refusal:
-            return None, _message(str(refusal) or "predict cannot continue this text")
-        return _checked_logits(raw, text, len(self._tokens)), ""
+    def _state_of(self, returned: object, text: str) -> dict:
+        return {"logits": _checked_logits(returned, text, len(self._tokens)).tobytes()}
 
     def __repr__(self) -> str:
         """The same on every machine: probabilities differ in their last digits."""
-        return f"NextToken(text={_shortened(self.text)!r}, vocabulary={len(self._tokens):,} tokens)"
+        return f"NextToken(text={shortened(self.text)!r}, vocabulary={len(self._tokens):,} tokens)"
 
     def _repr_mimebundle_(self, **kwargs):
         """The live view, and a picture for places without a kernel."""
@@ -207,7 +161,7 @@ def _checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
 
 def _checked_logits(raw: object, text: str, size: int) -> np.ndarray:
     logits_V = np.asarray(raw)
-    call = f"predict({_shortened(text)!r})"
+    call = f"predict({shortened(text)!r})"
     if logits_V.shape != (size,):
         raise ValueError(
             f"{call} returned shape {logits_V.shape}, but the vocabulary has {size:,} tokens; "
@@ -225,27 +179,13 @@ def _checked_logits(raw: object, text: str, size: int) -> np.ndarray:
     return logits_V
 
 
-def _well_formed(text: str) -> str:
-    """Half a surrogate pair cannot travel as utf-8; it becomes the replacement character."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _message(text: str) -> str:
-    text = _well_formed(text)
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
-
-
-def _shortened(text: str, longest: int = 60) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}…"
-
-
 def _picture(text: str, top_tokens: list[tuple[str, float]]) -> bytes:
     """The bars as a PNG."""
     from matplotlib.figure import Figure
 
     percents = [100 * probability for _, probability in top_tokens]
     rest = max(0.0, 100 - math.fsum(percents))
-    labels = [_shortened(readable(token), 24) for token, _ in top_tokens] + ["all others"]
+    labels = [shortened(readable(token), 24) for token, _ in top_tokens] + ["all others"]
     rows = np.arange(len(labels))
     figure = Figure(figsize=(6.4, 0.8 + 0.27 * len(labels)), dpi=100, layout="constrained")
     axes = figure.add_subplot()

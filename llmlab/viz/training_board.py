@@ -1,7 +1,8 @@
 """TrainingBoard: the curves of a training run while it runs, its progress and the time left.
 
-Steps are thinned as they come (training_curve), and at most five times a second the whole thinned
-state goes to the browser in one update, so that a page opened or reloaded later has all of it:
+Steps are thinned as they come (training_curve), and the whole thinned state goes to the browser in
+one update, so that a page opened or reloaded later has all of it: five times a second at first, in
+a long run every 200th part of its time, so that messages do not pile up where nobody reads them:
 
     run {texts, progress, scale}, curves (bytes), samples (bytes)   ->   drawn in the browser
 
@@ -25,12 +26,14 @@ import anywidget
 import traitlets
 
 from llmlab.viz.next_token import readable
+from llmlab.viz.texts import well_formed
 from llmlab.viz.training_curve import Thinned, TimeLeft
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PERIOD_S, _LINE_PERIOD_S = 0.2, 30.0
+_PERIOD_S, _LONGEST_PERIOD_S, _PERIOD_SHARE = 0.2, 5.0, 1 / 200
+_LINE_PERIOD_S = 30.0
 _MOST_BASELINES = _MOST_SCORES = 4
 _MOST_SENTENCES, _MOST_MOMENTS, _LONGEST_TEXT = 20, 12, 300
 # From this ratio on, a falling loss shows more on an axis of powers of ten.
@@ -83,7 +86,7 @@ class TrainingBoard(anywidget.AnyWidget):
         self._scores: dict[str, Thinned] = {}
         self._samples: dict[int, dict[str, str]] = {}
         self._clock = time.monotonic
-        self._sent_at = -math.inf
+        self._begun_at, self._sent_at = math.inf, -math.inf
         self._handle: Any = None
         self._lines: _Lines | None = None
         super().__init__(**self._state())
@@ -130,7 +133,8 @@ class TrainingBoard(anywidget.AnyWidget):
         """
         self.state, self.reason = "training", ""
         self._publish()
-        self._sent_at = -math.inf  # the first step follows at once
+        # The first step follows at once.
+        self._begun_at, self._sent_at = self._clock(), -math.inf
         if _in_notebook():
             from IPython.display import display
 
@@ -139,7 +143,7 @@ class TrainingBoard(anywidget.AnyWidget):
             self._lines = _Lines(sys.stderr)
 
     def add(self, step) -> None:
-        """Add a step that was made; it is drawn now or within a fifth of a second.
+        """Add a step that was made; it is drawn now or soon: five times a second, later less often.
 
         Raises ``TypeError`` when it has no ``number`` or no ``loss``.
         """
@@ -164,8 +168,7 @@ class TrainingBoard(anywidget.AnyWidget):
         elapsed = getattr(step, "elapsed", None)
         if elapsed is not None and self._progress is not None:
             self._left.add(elapsed, self._progress)
-        if self._clock() - self._sent_at >= _PERIOD_S:
-            self._publish()
+        self._changed()
 
     def score(self, name: str, value: float, *, step: int | None = None) -> None:
         """Put a point at the latest step into the panel of that name; there may be four panels.
@@ -401,7 +404,10 @@ class TrainingBoard(anywidget.AnyWidget):
         }
 
     def _changed(self) -> None:
-        if self._clock() - self._sent_at >= _PERIOD_S:
+        now = self._clock()
+        self._begun_at = min(now, self._begun_at)
+        period = _PERIOD_SHARE * (now - self._begun_at)
+        if now - self._sent_at >= min(max(period, _PERIOD_S), _LONGEST_PERIOD_S):
             self._publish()
 
     def _publish(self) -> None:
@@ -414,7 +420,7 @@ class TrainingBoard(anywidget.AnyWidget):
             self._lines.update(self)
 
     def _end(self, state: str, reason: str = "") -> None:
-        self.state, self.reason = state, _shortened(_well_formed(reason))
+        self.state, self.reason = state, _shortened(well_formed(reason))
         self._publish()
         if self._lines:
             self._lines.end(self)
@@ -500,7 +506,7 @@ def _checked_count(value, name: str) -> int:
 def _checked_text(text, name: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"{name}={text!r} is not a string; give a short text")
-    return _well_formed(text)
+    return well_formed(text)
 
 
 def _checked_baselines(baselines: Mapping[str, float]) -> dict[str, float]:
@@ -564,8 +570,3 @@ def _printable(text: str) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
-
-
-def _well_formed(text: str) -> str:
-    """Half a surrogate pair cannot travel as utf-8; it becomes the replacement character."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

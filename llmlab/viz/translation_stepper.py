@@ -25,8 +25,9 @@ import numpy as np
 import traitlets
 
 from llmlab.viz.arrays import plain, strings
-from llmlab.viz.attention_reading import check_index, shortened, well_formed
+from llmlab.viz.attention_reading import check_index
 from llmlab.viz.next_token import readable
+from llmlab.viz.texts import shortened, well_formed
 
 _MOST_TOKENS = 64
 _SHOWN_CANDIDATES = 5

@@ -1,19 +1,18 @@
 """Hands and eyes for an EmbeddingMap widget in a page, by keyboard where a person would use one."""
 
 from .lab import LabPage
+from .widget_page import WidgetPage
 
 WIDGET = ".llmlab-embedding-map"
 
 
-class EmbeddingMapWidget:
+class EmbeddingMapWidget(WidgetPage):
     """One view of an EmbeddingMap widget."""
 
+    css = WIDGET
+
     def __init__(self, lab: LabPage, index: int = 0):
-        self.lab = lab
-        self.keyboard = lab.page.keyboard
-        self.root = lab.page.locator(WIDGET).nth(index)
-        self.root.wait_for()
-        self.root.scroll_into_view_if_needed()
+        super().__init__(lab, index)
         self.box = self.root.locator("input")
         self.words = self.root.locator(".lm-word")
         self.rows = self.root.locator(".lm-neighbours button")

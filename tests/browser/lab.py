@@ -185,6 +185,11 @@ def open_chromium() -> Iterator:
             browser.close()
 
 
+def notebook_of(*sources: str) -> nbformat.NotebookNode:
+    """A new notebook of code cells."""
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in sources])
+
+
 class LabPage:
     """One browser tab with JupyterLab in it.
 

@@ -1,29 +1,22 @@
 """Hands and eyes for a LeaveOneOut widget in a page, by keyboard where a person would use one."""
 
 from .lab import LabPage
+from .widget_page import TextBoxPage
 
 WIDGET = ".llmlab-leave-one-out"
 
 
-class LeaveOneOutWidget:
+class LeaveOneOutWidget(TextBoxPage):
     """One view of a LeaveOneOut widget."""
 
+    css, items, item = WIDGET, ".lm-word", "word"
+
     def __init__(self, lab: LabPage, index: int = 0):
-        self.lab = lab
-        self.keyboard = lab.page.keyboard
-        self.root = lab.page.locator(WIDGET).nth(index)
-        self.root.wait_for()
-        self.root.scroll_into_view_if_needed()
-        self.box = self.root.locator("textarea")
+        super().__init__(lab, index)
         self.words = self.root.locator(".lm-word")
         self.meter = self.root.get_by_role("meter")
         self.verdict = self.root.locator(".lm-verdict")
-        self.message = self.root.locator(".lm-message")
         self.detail = self.root.locator(".lm-detail")
-        self.undo = self.root.get_by_role("button", name="Undo")
-
-    def text(self) -> str:
-        return self.box.input_value()
 
     def shown(self) -> list[tuple[str, str]]:
         """Every word, and for whom it speaks."""
@@ -31,35 +24,6 @@ class LeaveOneOutWidget:
             """words => words.map((word) => [
                 word.textContent, word.classList.contains('lm-away') ? 'ham' : 'spam',
             ])"""
-        )
-
-    def labels(self) -> list[str]:
-        """What a screen reader says of every word."""
-        return self.words.evaluate_all("words => words.map((word) => word.ariaLabel)")
-
-    def settled(self) -> None:
-        """Wait until the colours belong to the text in the box."""
-        self.lab.wait("(root) => root.dataset.settled === 'true'", self.root.element_handle())
-
-    def fill(self, text: str) -> None:
-        self.box.fill(text)
-        self.settled()
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.keyboard.press(key)
-        self.settled()
-
-    def focused(self) -> str:
-        """The focused element: "textarea", "Undo", "word 0" and so on."""
-        return self.root.evaluate(
-            """(root) => {
-                const node = document.activeElement;
-                if (!root.contains(node)) return 'outside';
-                const word = [...root.querySelectorAll('.lm-word')].indexOf(node);
-                if (word >= 0) return `word ${word}`;
-                return node.type === 'button' ? node.textContent : node.type;
-            }"""
         )
 
 

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from .attention_explorer_page import EXPLORER, AttentionExplorerWidget
-from .lab import ARTEFACTS
+from .lab import ARTEFACTS, notebook_of
 from .lifetime import views_leave_nothing_behind
 
 pytestmark = pytest.mark.browser
@@ -74,7 +74,7 @@ TEXT = "the animal did not cross the street"
 
 def small_notebook(*cells):
     sources = (SETUP, "explorer", "explorer", *cells)
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    return notebook_of(*sources)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 from llmlab.viz import AttentionStepper
 
 from .attention_stepper_page import STEPPER, AttentionStepperWidget
+from .lab import notebook_of
 from .lifetime import views_leave_nothing_behind
 
 pytestmark = pytest.mark.browser
@@ -32,7 +33,7 @@ FRESH = (
 def small_notebook():
     another = "AttentionStepper(q, k, v, tokens=tokens, query=5)"
     sources = SETUP, "stepper", "stepper", another
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    return notebook_of(*sources)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 from llmlab.viz import EmbeddingMap
 
 from .embedding_map_page import WIDGET, EmbeddingMapWidget, work_by_keyboard_alone
+from .lab import notebook_of
 from .lifetime import views_leave_nothing_behind
 
 pytestmark = pytest.mark.browser
@@ -34,7 +35,7 @@ SHOWN = ["king", "queen", "man", "woman", "apple", "mango", "orange"]
 
 def small_notebook():
     sources = (SETUP + MAKE, "widget", "widget")
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    return notebook_of(*sources)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 
+from .lab import notebook_of
 from .leave_one_out_page import WIDGET, LeaveOneOutWidget, work_by_keyboard_alone
 from .lifetime import views_leave_nothing_behind
 
@@ -36,9 +37,7 @@ START = "Win a prize! Tell mum"
 
 
 def small_notebook():
-    return nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in (SETUP, "widget", "widget")]
-    )
+    return notebook_of(SETUP, "widget", "widget")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from .lab import notebook_of
 from .lifetime import views_leave_nothing_behind
 from .next_token_page import WIDGET, NextTokenWidget, work_by_keyboard_alone
 
@@ -43,9 +44,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
 def small_notebook():
-    return nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in (SETUP, "widget", "widget")]
-    )
+    return notebook_of(SETUP, "widget", "widget")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from .lab import notebook_of
 from .lifetime import views_leave_nothing_behind
 from .token_strip_page import STRIP, TokenStripWidget
 
@@ -27,9 +28,7 @@ strip = TokenStrip(vocabulary, pattern=tokenizer.pattern, text="{TEXT}")
 
 
 def small_notebook():
-    return nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in (SETUP, "strip", "strip")]
-    )
+    return notebook_of(SETUP, "strip", "strip")
 
 
 @pytest.fixture(scope="module")

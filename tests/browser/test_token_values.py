@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 
+from .lab import notebook_of
 from .lifetime import views_leave_nothing_behind
 from .token_values_page import WIDGET, TokenValuesWidget
 
@@ -23,9 +24,7 @@ widget = TokenValues(tokens, values)
 
 
 def small_notebook():
-    return nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in (SETUP, "widget", "widget")]
-    )
+    return notebook_of(SETUP, "widget", "widget")
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,10 @@ import math
 import re
 from itertools import pairwise
 
-import nbformat
 import numpy as np
 import pytest
 
-from .lab import LabPage
+from .lab import LabPage, notebook_of
 from .lifetime import views_leave_nothing_behind
 from .training_board_page import WIDGET, TrainingBoardWidget, seen, watch_drawing
 
@@ -52,10 +51,6 @@ def run(board, stops=()):
                                        HOSTILE: f"{step.number} {HOSTILE}"})
 '''
 RUN = "b = board()\nrun(b, stops=(60, 250))"
-
-
-def notebook_of(*sources):
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in sources])
 
 
 def start(lab: LabPage) -> None:

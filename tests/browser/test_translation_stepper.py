@@ -7,6 +7,7 @@ import pytest
 
 from llmlab.viz import TranslationStepper
 
+from .lab import notebook_of
 from .lifetime import views_leave_nothing_behind
 from .translation_stepper_page import TRANSLATION, TranslationStepperWidget
 
@@ -66,7 +67,7 @@ stepper = TranslationStepper(read, text="This is an example", examples=["two dog
 def small_notebook():
     another = "TranslationStepper(read, text='another one', layer=1)"
     sources = SETUP, "stepper", "stepper", another
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    return notebook_of(*sources)
 
 
 @pytest.fixture(scope="module")

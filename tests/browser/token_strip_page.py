@@ -1,19 +1,18 @@
 """Hands and eyes for a TokenStrip widget in a page, by keyboard where a person would use one."""
 
 from .lab import LabPage
+from .widget_page import WidgetPage
 
 STRIP = ".llmlab-token-strip"
 
 
-class TokenStripWidget:
+class TokenStripWidget(WidgetPage):
     """One view of a TokenStrip widget."""
 
+    css = STRIP
+
     def __init__(self, lab: LabPage, index: int = 0):
-        self.lab = lab
-        self.keyboard = lab.page.keyboard
-        self.root = lab.page.locator(STRIP).nth(index)
-        self.root.wait_for()
-        self.root.scroll_into_view_if_needed()
+        super().__init__(lab, index)
         self.box = self.root.locator("textarea")
         self.slider = self.root.locator("input[type=range]")
         self.number = self.root.locator("input[type=number]")

@@ -1,19 +1,18 @@
 """Hands and eyes for a TokenValues widget in a page, by keyboard where a person would use one."""
 
 from .lab import LabPage
+from .widget_page import WidgetPage
 
 WIDGET = ".llmlab-token-values"
 
 
-class TokenValuesWidget:
+class TokenValuesWidget(WidgetPage):
     """One view of a TokenValues widget."""
 
+    css = WIDGET
+
     def __init__(self, lab: LabPage, index: int = 0):
-        self.lab = lab
-        self.keyboard = lab.page.keyboard
-        self.root = lab.page.locator(WIDGET).nth(index)
-        self.root.wait_for()
-        self.root.scroll_into_view_if_needed()
+        super().__init__(lab, index)
         self.tokens = self.root.locator(".lm-token")
         self.radios = self.root.locator("input[type=radio]")
         self.detail = self.root.locator(".lm-detail")

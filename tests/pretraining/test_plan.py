@@ -3,12 +3,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from llmlab.model import GPT, GPTConfig, ops
 from llmlab.pretraining import PretrainingRecipe, make_plan, plan
 from llmlab.pretraining.machine import measured_flops, memory_there_is
-from llmlab.train import NextTokenLoss, optimizer_for, packed_batches, train
+from llmlab.train import NextTokenLoss, head_cross_entropy, optimizer_for, packed_batches, train
 from llmlab.train.optim import Muon, orthogonalise
 
 SIZES = {"vocab_size": 40, "context": 16, "width": 24, "n_heads": 4, "n_layers": 2}
@@ -62,6 +63,33 @@ def test_what_a_layer_keeps_is_what_autograd_saves(config):
     grown = bytes_saved(three) - bytes_saved(one)
     predicted = plan.activations_per_token(three) - plan.activations_per_token(one)
     assert predicted * n_tokens == grown
+
+
+class Large(TorchDispatchMode):
+    """Notes the memory that is asked for in pieces of some size at least."""
+
+    def __init__(self, least):
+        super().__init__()
+        self.least, self.pieces = least, {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.untyped_storage().nbytes() >= self.least:
+            self.pieces[result.untyped_storage().data_ptr()] = result  # and keeps its place taken
+        return result
+
+
+def test_the_loss_in_pieces_holds_the_logits_of_one_piece_once():
+    config = GPTConfig(**SIZES | {"vocab_size": 5000})
+    n_tokens, chunk = 1500, 512
+    hidden_NC = torch.randn(n_tokens, config.width, requires_grad=True)
+    weight_VC = torch.randn(config.vocab_size, config.width, requires_grad=True)
+    targets_N = torch.randint(config.vocab_size, (n_tokens,))
+    with Large(plan.FLOAT * chunk * config.vocab_size) as large:
+        head_cross_entropy(hidden_NC, weight_VC, targets_N, reduction="sum").backward()
+    logits = sum(piece.untyped_storage().nbytes() for piece in large.pieces.values())
+    gradients = hidden_NC.grad.nbytes + weight_VC.grad.nbytes
+    assert plan.logits_bytes(config, n_tokens) == logits + gradients
 
 
 def test_activations_in_half_precision_take_between_half_and_all(config):
