@@ -65,12 +65,13 @@ def instructions(seed: int = 0) -> Instructions:
     Each answer is short and the only right one. Every part is well mixed, so its first few hundred
     are a fair sample. In `train` an item may come in several phrasings, elsewhere it comes once.
 
-    What is promised: an item of `test` is new. It is in no other part, in whatever phrasing. More
-    than that, a word, country, number or sentence that one family is tested on is in no item of
-    `train` in any family that asks about words (or countries, and so on). Words are meant with
-    their opposites (hot, cold), numbers with all sums that can be made of them (3 + 4, 4 + 3,
-    7 - 3), neighbours in both directions (Monday, Tuesday). The same holds for `validation` and
-    `held_out`. Answers may come again only where there are few: letters, numbers, days, kinds.
+    What is promised: an item of `test` is new. Its family asks about it in no other part, in
+    whatever phrasing. More than that, a word, country, number or sentence that one family is
+    tested on is in no item of `train` in any family that asks about words (or countries, and so
+    on). Words are meant with their opposites (hot, cold), numbers with all sums that can be made
+    of them (3 + 4, 4 + 3, 7 - 3), neighbours as pairs in both directions: whoever is tested on
+    what follows Monday has not practised what precedes Tuesday. The same holds for `validation`
+    and `held_out`. Answers may come again only where there are few: letters, numbers, days, kinds.
 
     It depends on `seed` alone, the same on every platform. The facts come from lemminflect,
     countryinfo, num2words and Tatoeba (CC BY 2.0 FR, see `Instruction.attribution`). Raises

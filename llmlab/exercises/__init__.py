@@ -6,7 +6,7 @@
 ``progress()``          what has been passed in this session
 
 One module per notebook holds its exercises whole: ``llm``, ``tokens``, ``embeddings``,
-``attention``, ``translation``, ``gpt``, ``pretraining``, ``classification``.
+``attention``, ``translation``, ``gpt``, ``pretraining``, ``classification``, ``instructions``.
 """
 
 from llmlab.exercises.checking import check, hint, progress, solution

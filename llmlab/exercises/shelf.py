@@ -16,6 +16,7 @@ NOTEBOOKS = {  # module -> notebook, in reading order
     "gpt": "06_gpt",
     "pretraining": "07_pretraining",
     "classification": "08_finetuning_to_classify",
+    "instructions": "09_finetuning_to_follow_instructions",
 }
 
 

@@ -75,7 +75,7 @@ def grouped_bars(
         if min(values.values()) < 0:
             raise ValueError(f"{group!r} holds {min(values.values())}; groups begin at zero")
     with sns.axes_style("ticks"):
-        height = 1.1 + (0.16 + 0.17 * len(groups)) * len(names)
+        height = 1.1 + (0.1 + 0.14 * len(groups)) * len(names)
         figure, axes = plt.subplots(figsize=(7, height), layout="constrained")
     thickness = 0.8 / len(groups)
     for number, (group, values) in enumerate(groups.items()):
@@ -86,14 +86,15 @@ def grouped_bars(
         drawn = axes.barh(
             rows, lengths, thickness, color=colour, hatch=hatch, edgecolor="white", label=group
         )
-        axes.bar_label(drawn, labels=[write(length) for length in lengths], padding=3, fontsize=8)
+        axes.bar_label(drawn, labels=[write(length) for length in lengths], padding=3, fontsize=7)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, 1.15 * max(max(values.values()) for values in groups.values()) or 1)
     axes.set_xlabel(label)
     figure.suptitle(title, x=0.01, ha="left")
-    figure.legend(loc="outside upper right", ncols=len(groups), frameon=False)
-    for text in (*axes.get_yticklabels(), *figure.legends[0].get_texts()):
+    where = {"loc": "lower right", "bbox_to_anchor": (1, 1)}  # between the title and the bars
+    legend = axes.legend(ncols=len(groups), frameon=False, borderaxespad=0.2, **where)
+    for text in (*axes.get_yticklabels(), *legend.get_texts()):
         text.set_parse_math(False)
     sns.despine(ax=axes)
     return axes

@@ -334,6 +334,10 @@ BREAKING = {  # what to do to the right result
     "classification.class_weights": lambda right: [2 * weight for weight in right],
     "classification.f1": lambda right: (right[0], right[1], right[2] + 1),
     "classification.threshold": lambda right: right + 1,
+    "instructions.template": lambda right: right + right,
+    "instructions.mask": lambda right: (right[0], right[1][:-1]),
+    "instructions.lora": lambda right: right[:, :, :, None],
+    "instructions.exact_match": lambda right: right + 2,
 }
 
 

@@ -236,7 +236,7 @@ def test_grouped_bars_have_their_lengths_beside_their_names(groups):
     axes.figure.canvas.draw()
     names = [text.get_text() for text in axes.get_yticklabels()]
     assert names == list(BEFORE)
-    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == list(groups)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(groups)
     for bars_, values in zip(axes.containers, groups.values(), strict=True):
         for row, (name, bar) in enumerate(zip(names, bars_, strict=True)):
             assert bar.get_width() == values[name]
@@ -249,15 +249,20 @@ def test_grouped_bars_have_their_lengths_beside_their_names(groups):
     assert len(looks) == len(groups)
 
 
-def test_grouped_bars_and_their_numbers_lie_inside_the_picture():
-    axes = grouped_bars({"before": BEFORE, "after": AFTER}, **WORDS, write="{:.1f} %".format)
+@pytest.mark.parametrize("names", [("before", "after"), ("before: somewhere", "after: exact")])
+@pytest.mark.parametrize("title", ["It grows", "What was practised works on new words, too"])
+def test_grouped_bars_and_their_numbers_lie_inside_the_picture(names, title):
+    groups = dict(zip(names, (BEFORE, AFTER), strict=True))
+    axes = grouped_bars(groups, title=title, label="how many", write="{:.1f} %".format)
     axes.figure.canvas.draw()
     frame = axes.get_window_extent()
     texts = [text.get_window_extent() for text in axes.texts]
     assert len(texts) == 6
     assert all(frame.x0 <= box.x0 < box.x1 <= frame.x1 for box in texts)
-    legend = axes.figure.legends[0].get_window_extent()
+    legend = axes.get_legend().get_window_extent()
     assert legend.y0 >= frame.y1
+    assert axes.figure.bbox.x0 <= legend.x0 < legend.x1 <= axes.figure.bbox.x1
+    assert axes.figure._suptitle.get_window_extent().y0 >= legend.y1
 
 
 @pytest.mark.parametrize(
