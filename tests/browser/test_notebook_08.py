@@ -39,7 +39,7 @@ def quickly() -> dict[str, str]:
         sources[cell_id] = "\n".join(map(ast.unparse, kept)) + "\n"
     sources["split"] += SMALLER
     sources["small-pretrain"] = (
-        sources["small-pretrain"].replace("300", "6").replace("warmup=20", "warmup=2")
+        sources["small-pretrain"].replace("150", "6").replace("warmup=10", "warmup=2")
     )
     sources["pads"] = sources["pads"].replace("p > 0.9", "p > 0")
     return sources

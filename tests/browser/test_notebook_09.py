@@ -25,10 +25,10 @@ test_pairs = list({pair.family: pair for pair in data.test}.values())
 held_pairs = list({pair.family: pair for pair in data.held_out}.values())
 """
 FEWER = {  # what stands in a cell, and what takes less time
-    "small-pretrain": ("250", "6"),
-    "train": ("n_steps = 100", "n_steps = 3"),
-    "compare-helper": ("40", "2"),
-    "small-tune": ("steps=150", "steps=20"),
+    "small-pretrain": ("200", "6"),
+    "train": ("n_steps = 120", "n_steps = 3"),
+    "compare-helper": ("30", "2"),
+    "small-tune": ("steps=100", "steps=20"),
     "rate": ("steps=7", "steps=1"),
 }
 
