@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score, precision_recall_fscore_support  # not in the checks' time
 
 from llmlab.exercises import classification
 from llmlab.exercises.checking import judge
@@ -46,8 +47,6 @@ def in_a_loop(x, real):
 
 
 def with_scikit_learn(is_spam, called_spam):
-    from sklearn.metrics import precision_recall_fscore_support
-
     scores = precision_recall_fscore_support(
         is_spam, called_spam, average="binary", zero_division=0
     )
@@ -62,8 +61,6 @@ def f1_of_counts(is_spam, called_spam):
 
 
 def threshold_with_scikit_learn(probabilities, is_spam):
-    from sklearn.metrics import f1_score
-
     limits = sorted(set(probabilities), reverse=True)
     scores = [f1_score(is_spam, np.array(probabilities) >= limit) for limit in limits]
     return limits[int(np.argmax(np.round(scores, 12)))]

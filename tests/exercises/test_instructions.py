@@ -8,16 +8,12 @@ from torch.nn.functional import cross_entropy, linear
 
 from llmlab.exercises import instructions
 from llmlab.exercises.checking import judge
-from llmlab.exercises.exercise import Exercise
+from llmlab.exercises.shelf import find
 from llmlab.inference import bare_answer, exact_match
 from llmlab.text import chat_example, chat_prompt, train_bpe
 from llmlab.train import IGNORE, masked_batches
 
 BEGIN, END = "<|im_start|>", "<|im_end|>"
-
-
-def find(id):
-    return next(e for e in vars(instructions).values() if isinstance(e, Exercise) and e.id == id)
 
 
 @pytest.fixture(params=[(seed, size) for seed in range(4) for size in range(1, 9)], ids=str)
