@@ -21,8 +21,9 @@ SETUP = r'''
 import math, time
 from pathlib import Path
 from types import SimpleNamespace
-from llmlab.viz import TrainingBoard
+from llmlab.viz import TrainingBoard, training_board
 
+training_board._PERIOD_SHARE = 0  # these runs stand still in between, which is no training time
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 

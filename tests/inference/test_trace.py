@@ -220,7 +220,7 @@ def test_a_cache_filled_before_the_trace_may_be_cut(gpt):
             anew = kept(record)
     for part, start in ((joined, 4), (anew, 2)):
         for name in ("weights_LBHTS", "queries_LBHTD", "residual_LBTC"):
-            assert_close(part[name], whole[name][..., start:, :])
+            assert_close(part[name], whole[name][..., start:, :], atol=1e-4, rtol=1e-4)
         for name in ("keys_LBHSD", "values_LBHSD"):
             assert_close(part[name], whole[name])
 
