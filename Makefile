@@ -9,8 +9,9 @@ else
 BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python -m
-# Tests are shared out among the cores, a file or a notebook as a whole; ARGS="-n 0" does without.
-SHARED := -n logical --maxprocesses 4 --dist loadfile
+# Tests are shared out among the cores, a file or a notebook as a whole, long ones first;
+# ARGS="-n 0" does without.
+SHARED := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-fast notebooks bench lint clean
