@@ -1,11 +1,7 @@
 """The eighth notebook as a learner meets it: every cell runs, and a box to type messages into."""
 
-import ast
-
-import nbformat
 import pytest
 
-from .lab import REPOSITORY
 from .leave_one_out_page import LeaveOneOutWidget
 from .series import (
     all_solved,
@@ -13,6 +9,7 @@ from .series import (
     every_solution_passed,
     notebook_page,
     nothing_left_the_machine,
+    without_statements,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -32,11 +29,7 @@ def quickly() -> dict[str, str]:
 
     nbval runs all of it; here the widget and the exercises matter.
     """
-    notebook = nbformat.read(REPOSITORY / "notebooks" / f"{STEM}.ipynb", as_version=4)
-    sources = {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "code"}
-    for cell_id, source in sources.items():
-        kept = [node for node in ast.parse(source).body if not isinstance(node, ast.Assert)]
-        sources[cell_id] = "\n".join(map(ast.unparse, kept)) + "\n"
+    sources = without_statements(STEM)
     sources["split"] += SMALLER
     sources["small-pretrain"] = (
         sources["small-pretrain"].replace("150", "6").replace("warmup=10", "warmup=2")

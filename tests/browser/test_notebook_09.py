@@ -1,17 +1,14 @@
 """The ninth notebook as a learner meets it: every cell runs, and tokens coloured by their loss."""
 
-import ast
-
-import nbformat
 import pytest
 
-from .lab import REPOSITORY
 from .series import (
     all_solved,
     every_cell_ran,
     every_solution_passed,
     notebook_page,
     nothing_left_the_machine,
+    without_statements,
 )
 from .token_values_page import TokenValuesWidget
 
@@ -38,11 +35,7 @@ def quickly() -> dict[str, str]:
 
     nbval runs all of it; here the widgets and the exercises matter.
     """
-    notebook = nbformat.read(REPOSITORY / "notebooks" / f"{STEM}.ipynb", as_version=4)
-    sources = {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "code"}
-    for cell_id, source in sources.items():
-        kept = [node for node in ast.parse(source).body if not isinstance(node, ast.Assert)]
-        sources[cell_id] = "\n".join(map(ast.unparse, kept)) + "\n"
+    sources = without_statements(STEM)
     for cell_id, (long, short) in FEWER.items():
         assert long in sources[cell_id]
         sources[cell_id] = sources[cell_id].replace(long, short).replace("warmup=", "warmup=0*")
