@@ -1,4 +1,4 @@
-"""The ``llmlab`` command: ``lab``, ``fetch``, ``doctor``, ``train`` and ``chat``.
+"""The ``llmlab`` command: ``lab``, ``fetch``, ``doctor``, ``train``, ``chat`` and ``class``.
 
 Exit status: 0 when all went well, 1 with a sentence on stderr when it did not, 2 for a wrong
 command line, 130 after Ctrl-C, 141 when the reader of its output has left, as ``head`` does.
@@ -134,6 +134,35 @@ def _parser() -> argparse.ArgumentParser:
         "--max-words", type=_positive, metavar="N", help="longest English sentence"
     )
     add.set_defaults(run=train)
+
+    add = commands.add_parser("class", help="editions for a class, and who has passed what")
+    classroom = add.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    add = classroom.add_parser(
+        "build",
+        help="write the notebooks for learners, with solutions, and for nbgrader",
+        description="Write three editions into a new folder: learner (blank exercises, no "
+        "outputs), solved, and nbgrader (a source course, a sheet of exercises per notebook).",
+    )
+    add.add_argument("out", type=Path, metavar="OUT", help="the folder, which must not exist yet")
+    add.add_argument(
+        "--notebook",
+        action="append",
+        metavar="NAME",
+        help="the beginning of a name such as 04, once for each; else all",
+    )
+    add.add_argument("--seed", type=_seed, metavar="N", help="for the same hidden tests again")
+    add.set_defaults(run=class_build)
+    add = classroom.add_parser(
+        "report",
+        help="read notebooks handed in, and table who has attempted and passed what",
+        description="Read the notebooks in a folder, without running anything in them, and table "
+        "what their learners have attempted and passed.",
+    )
+    add.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="the hand-ins: a folder in it for each learner"
+    )
+    add.add_argument("--csv", type=Path, metavar="FILE", help="write it for a spreadsheet, too")
+    add.set_defaults(run=class_report)
     return parser
 
 
@@ -279,6 +308,53 @@ def _stopped(path: Path) -> int:
     return 130
 
 
+def class_build(chosen: argparse.Namespace) -> int:
+    """Write the editions for a class, and say what to do with them."""
+    from tqdm import tqdm
+
+    from llmlab.classroom import build
+
+    try:
+        names = chosen.notebook or [""]
+        notebooks = sorted({path for name in names for path in _find_notebooks(name)})
+        editions = build(notebooks, chosen.out, seed=chosen.seed)
+        counts = list(tqdm(editions, total=len(notebooks), unit=" notebooks"))
+    except (OSError, ValueError) as error:
+        print(f"llmlab: {error}", file=sys.stderr)
+        return 1
+    n_exercises = sum(n for _, n in counts)
+    print(f"{len(counts)} notebooks with {n_exercises} exercises in {chosen.out}:")
+    print("  learner   to hand out: no outputs, every exercise blank")
+    print("  solved    for you: with outputs, every exercise solved")
+    print("  nbgrader  a source course; README.md says how to grade with it")
+    return 0
+
+
+def class_report(chosen: argparse.Namespace) -> int:
+    """Print who has attempted and passed what; 1 if no notebook could be read."""
+    from llmlab.classroom import read_folder
+
+    try:
+        report = read_folder(chosen.folder)
+        if chosen.csv:  # the mark at the beginning tells a spreadsheet that it is UTF-8
+            chosen.csv.write_text(report.csv(), encoding="utf-8-sig", newline="")
+    except OSError as error:
+        print(f"llmlab: {error}", file=sys.stderr)
+        return 1
+    print(_for_this_console(str(report)))
+    return 0 if report.states else 1
+
+
+def _for_this_console(text: str) -> str:
+    """Write signs as letters where the console lacks them, or all would come out as ``?``."""
+    signs = {"✓": "P", "✗": "x", "○": "o", "·": "."}
+    try:
+        "".join(signs).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return text.translate(str.maketrans(signs))
+    return text
+
+
 def lab(given: list[str]) -> int:
     """Start JupyterLab on a notebook; every argument after its name goes to Jupyter."""
     wanted = given[0] if given and not given[0].startswith("-") else None
@@ -316,13 +392,16 @@ def find_notebook(wanted: str | None = None) -> Path:
     """
     if wanted and Path(wanted).is_file():
         return Path(wanted).absolute()
+    return _find_notebooks(wanted or "")[0]
+
+
+def _find_notebooks(wanted: str) -> list[Path]:
+    """Return all notebooks of the series whose names begin with `wanted`, or raise."""
     folders = [PACKAGE.parent / "notebooks", Path.cwd() / "notebooks", Path.cwd()]
     for folder in folders:
         found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-        if wanted:
-            found = [path for path in found if path.name.startswith(wanted)]
-        if found:
-            return found[0]
+        if found := [path for path in found if path.name.startswith(wanted)]:
+            return found
     what = f"notebook {wanted!r}" if wanted else "notebook 01_what_is_an_llm.ipynb"
     raise FileNotFoundError(
         f"{what} was not found in {', '.join(map(str, dict.fromkeys(folders)))}. Change into the "

@@ -21,11 +21,12 @@ MAY_IMPORT = {
     "inference": {"data", "device", "text", "model", "train"},
     "exercises": {"data", "text", "model", "inference"},
     "doctor": {"data", "device", "text", "model", "inference"},
+    "classroom": {"exercises"},
     "recipes": {"data", "device", "text", "model", "train", "inference"},
     "pretraining": {"data", "device", "text", "model", "train", "inference"},
     "cli": {
         *("data", "device", "model", "train", "inference"),
-        *("doctor", "pretraining", "recipes", "threads", "viz"),
+        *("classroom", "doctor", "pretraining", "recipes", "threads", "viz"),
     },
     "__main__": {"cli"},
 }

@@ -1,13 +1,15 @@
-"""check, hint, solution and progress: what a learner calls in a notebook.
+"""check, hint, solution and progress: what a learner calls in a notebook. grade: a teacher's.
 
-None of them raises: whatever goes wrong becomes a card.
+None of the learner's raises: whatever goes wrong becomes a card.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import inspect
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -92,8 +94,32 @@ def solution(id: str) -> Card:
     return Listing(f"{id}: one solution", code=exercise.solution)
 
 
+def grade(id: str, answer: Any, *, seed: int | None = None) -> Result:
+    """Judge an answer for a mark: on the fixed inputs, or on random ones that `seed` draws.
+
+    The same answer gets the same result every time. It is not recorded, prints nothing, and is
+    true when the answer is right: ``assert (result := grade(id, answer)), result``.
+    Raises `ValueError` for an id that no exercise has, and for a seed where nothing can be drawn.
+    """
+    exercise = find(id)
+    if exercise is None:
+        raise ValueError(f"{id!r} is no exercise; there are {', '.join(exercise_ids())}")
+    if seed is None:
+        inputs = list(exercise.fixed)
+    elif exercise.draw is None:
+        raise ValueError(f"{id} has no random inputs; grade it without a seed")
+    else:
+        inputs = exercise.fresh_inputs(np.random.default_rng(seed))
+    with contextlib.redirect_stderr(io.StringIO()):  # nbgrader takes a progress bar for an error
+        return _judge(exercise, answer, inputs)
+
+
 def judge(exercise: Exercise, answer: Any, rng: np.random.Generator) -> Result:
     """Check an answer without recording it; `rng` draws the random inputs."""
+    return _judge(exercise, answer, exercise.inputs(rng))
+
+
+def _judge(exercise: Exercise, answer: Any, inputs: Sequence[Arguments]) -> Result:
     if exercise.is_blank(answer):
         return _result(
             exercise,
@@ -106,7 +132,6 @@ def judge(exercise: Exercise, answer: Any, rng: np.random.Generator) -> Result:
     looked = within(_TO_LOOK, lambda given_up: _not_callable(exercise, answer))
     if looked.value:
         return _result(exercise, "not yet", looked.value)
-    inputs = exercise.inputs(rng)
     trial = run(answer, inputs, seconds=exercise.seconds, names=_names(exercise))
     if trial.interrupted:
         return _interrupted(exercise)

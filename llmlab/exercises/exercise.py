@@ -80,11 +80,15 @@ class Exercise:
     def cells(self) -> dict[str, str]:
         """Its two cells in the notebook, markdown and code, by their ids."""
         cell_id = "exercise-" + self.id.partition(".")[2].replace("_", "-")
-        call = f'check("{self.id}", {self.name})'
         return {
             f"{cell_id}-prompt": self.prompt.strip(),
-            cell_id: f"{self.stub.strip()}\n\n\n{call}",
+            cell_id: f"{self.stub.strip()}\n\n\n{self.call}",
         }
+
+    @property
+    def call(self) -> str:
+        """The line that checks the learner's function."""
+        return f'check("{self.id}", {self.name})'
 
     @property
     def solution(self) -> str:
@@ -93,12 +97,34 @@ class Exercise:
         first = ast.parse(source).body[0].lineno  # of the def: decorators stand above it
         return "\n".join(source.splitlines()[first - 1 :])
 
+    @property
+    def stub_parts(self) -> tuple[str, str]:
+        """The stub up to the end of its docstring, and what comes after: the learner's part."""
+        stub = self.stub.strip()
+        docstring = ast.parse(stub).body[-1].body[0]
+        lines = stub.splitlines()
+        return "\n".join(lines[: docstring.end_lineno]), "\n".join(lines[docstring.end_lineno :])
+
+    @property
+    def solution_body(self) -> str:
+        """What stands below the first line of the solution, indented as in a function."""
+        return self.solution.partition("\n")[2]
+
+    @property
+    def solved(self) -> str:
+        """The stub with the solution in the learner's part."""
+        return f"{self.stub_parts[0]}\n{self.solution_body}"
+
     def inputs(self, rng: np.random.Generator) -> list[Arguments]:
         """Make the inputs of one check: the fixed ones, then random ones of growing size."""
+        return [*self.fixed, *self.fresh_inputs(rng)]
+
+    def fresh_inputs(self, rng: np.random.Generator) -> list[Arguments]:
+        """Draw the random inputs of one check, of growing size; none if there are none to draw."""
         if self.draw is None:
-            return list(self.fixed)
+            return []
         sizes = [1 + 8 * n // self.n_fresh for n in range(self.n_fresh)]
-        return [*self.fixed, *(self.draw(rng, size) for size in sizes)]
+        return [self.draw(rng, size) for size in sizes]
 
     def verdict(self, expected: object, given: object, arguments: Arguments) -> str | None:
         """Say what is wrong with a result, or nothing."""
