@@ -2651,7 +2651,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 .llmlab-attention-explorer button { padding: 2px 9px; cursor: pointer; }
 .llmlab-attention-explorer select { padding: 1px 2px; }
 .llmlab-attention-explorer button:hover { background: var(--lm-shade); }
-.llmlab-attention-explorer [aria-disabled="true"] { color: var(--lm-muted); opacity: 0.6; cursor: default; }
+.llmlab-attention-explorer [aria-disabled="true"] { color: var(--lm-muted); border-color: var(--lm-shade); cursor: default; }
 .llmlab-attention-explorer :is(textarea, button, select, .lm-overview, .lm-heatmap):focus-visible {
   outline: 2px solid var(--lm-accent); outline-offset: 1px;
 }
@@ -2675,7 +2675,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
 .llmlab-attention-explorer .lm-choice button:first-child { border-radius: 4px 0 0 4px; margin: 0; }
 .llmlab-attention-explorer .lm-choice button:last-child { border-radius: 0 4px 4px 0; }
 .llmlab-attention-explorer .lm-choice [aria-pressed="true"] {
-  background: var(--lm-shade); border-color: var(--lm-ink); z-index: 1; font-weight: 600;
+  color: var(--lm-ink); background: var(--lm-shade); border-color: var(--lm-ink); z-index: 1; font-weight: 600;
 }
 .llmlab-attention-explorer .lm-message { min-height: 1.4em; color: var(--lm-muted); overflow-wrap: anywhere; }
 .llmlab-attention-explorer .lm-failed { color: var(--lm-alert); }
@@ -2720,6 +2720,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-explorer { ${DARK} }
   padding: 0 3px; border-radius: 3px; background: var(--lm-shade);
 }
 .llmlab-attention-explorer :is(.lm-muted, .lm-mark) { color: var(--lm-muted); }
+.llmlab-attention-explorer .lm-readout .lm-mark { color: inherit; }
 .llmlab-attention-explorer .lm-pictures { position: relative; }
 .llmlab-attention-explorer .lm-pictures .lm-lines { position: absolute; left: 0; top: 0; }
 .llmlab-attention-explorer .lm-right .lm-legend { margin: 8px 0; gap: 4px 10px; }

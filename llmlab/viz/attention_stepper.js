@@ -963,7 +963,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
   padding: 3px 12px; color: inherit; font: inherit; cursor: pointer;
   background: var(--lm-paper); border: 1px solid var(--lm-line); border-radius: 3px;
 }
-.llmlab-attention-stepper [aria-disabled="true"] { color: var(--lm-muted); opacity: 0.6; cursor: default; }
+.llmlab-attention-stepper [aria-disabled="true"] { color: var(--lm-muted); border-color: var(--lm-faint); cursor: default; }
 .llmlab-attention-stepper .lm-steps { display: flex; flex-wrap: wrap; gap: 2px 12px; margin: 0 auto 0 4px; padding: 0; list-style: none; color: var(--lm-muted); }
 .llmlab-attention-stepper .lm-steps li { border-bottom: 2px solid transparent; }
 .llmlab-attention-stepper .lm-steps .lm-now { color: var(--lm-ink); border-color: var(--lm-focus); }
@@ -1023,7 +1023,7 @@ body[data-jp-theme-light="false"] .llmlab-attention-stepper {
   color: var(--lm-muted);
   background-image: repeating-linear-gradient(135deg, var(--lm-hatch) 0 1px, transparent 1px 6px);
 }
-.llmlab-attention-stepper .lm-later { opacity: 0.5; }
+.llmlab-attention-stepper .lm-later { opacity: 0.85; }
 .llmlab-attention-stepper[data-step="0"] :is(td, tfoot th):is(.lm-column-1, .lm-column-2, .lm-column-3, .lm-column-4),
 .llmlab-attention-stepper[data-step="1"] :is(td, tfoot th):is(.lm-column-2, .lm-column-3, .lm-column-4),
 .llmlab-attention-stepper[data-step="2"] :is(td, tfoot th):is(.lm-column-3, .lm-column-4),
