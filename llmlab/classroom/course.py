@@ -59,13 +59,15 @@ from llmlab.exercises import check, hint"""
 
 TEST = """from llmlab.exercises import grade
 
-assert (result := grade("{id}", {name})), result"""
+mark = grade("{id}", {name})
+assert mark, mark"""
 
 HIDDEN_TEST = """# More tests of {name}, on inputs that are not shown.
 ### BEGIN HIDDEN TESTS
 from llmlab.exercises import grade
 
-assert (result := grade("{id}", {name}, seed={seed})), result
+mark = grade("{id}", {name}, seed={seed})
+assert mark, mark
 ### END HIDDEN TESTS"""
 
 

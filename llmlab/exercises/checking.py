@@ -98,20 +98,18 @@ def grade(id: str, answer: Any, *, seed: int | None = None) -> Result:
     """Judge an answer for a mark: on the fixed inputs, or on random ones that `seed` draws.
 
     The same answer gets the same result every time. It is not recorded, prints nothing, and is
-    true when the answer is right: ``assert (result := grade(id, answer)), result``.
+    true when the answer is right; ``assert mark, mark`` says what is wrong with one that is not.
     Raises `ValueError` for an id that no exercise has, and for a seed where nothing can be drawn.
     """
     exercise = find(id)
     if exercise is None:
         raise ValueError(f"{id!r} is no exercise; there are {', '.join(exercise_ids())}")
-    if seed is None:
-        inputs = list(exercise.fixed)
-    elif exercise.draw is None:
+    if seed is not None and exercise.draw is None:
         raise ValueError(f"{id} has no random inputs; grade it without a seed")
-    else:
-        inputs = exercise.fresh_inputs(np.random.default_rng(seed))
     with contextlib.redirect_stderr(io.StringIO()):  # nbgrader takes a progress bar for an error
-        return _judge(exercise, answer, inputs)
+        if seed is None:
+            return _judge(exercise, answer, list(exercise.fixed))
+        return _judge(exercise, answer, exercise.fresh_inputs(np.random.default_rng(seed)))
 
 
 def judge(exercise: Exercise, answer: Any, rng: np.random.Generator) -> Result:

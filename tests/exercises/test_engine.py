@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmlab.exercises import check, checking, hint, progress, shelf, solution
+from llmlab.exercises import check, checking, grade, hint, progress, shelf, solution
 from llmlab.exercises.checking import judge
 from llmlab.exercises.exercise import Exercise
 
@@ -531,6 +531,51 @@ def test_a_mistake_that_only_random_inputs_show_is_found(double):
     result = judged(double, lambda numbers: [2 * n for n in numbers] if len(numbers) < 7 else [])
     assert result.status == "not yet"
     assert len(result.details[0][1]) < 50
+
+
+def test_a_grade_looks_at_fixed_inputs_or_at_those_of_its_seed(shelf_with):
+    by_heart = {"[]": [], "[1]": [2], "[2, 3]": [4, 6]}
+    asked = []
+
+    def my_double(numbers):
+        asked.append(numbers)
+        return by_heart.get(str(numbers), [])
+
+    mark = grade("toys.double", my_double)
+    assert mark.passed
+    assert asked == [[], [1], [2, 3]]
+    asked.clear()
+    assert not grade("toys.double", my_double, seed=5)
+    first = list(asked)
+    assert len(first) == shelf_with.n_fresh
+    asked.clear()
+    assert not grade("toys.double", my_double, seed=5)
+    assert asked == first
+    asked.clear()
+    assert not grade("toys.double", my_double, seed=6)
+    assert asked != first
+    assert grade("toys.double", shelf_with.answer, seed=6)
+    assert "0 of 1" in repr(progress())  # a mark is no attempt
+
+
+def test_a_grade_prints_nothing(shelf_with, capsys, monkeypatch):
+    """A word on stderr is an error for nbgrader, and a progress bar writes there."""
+
+    def draw(rng, size):
+        print("unpacking", file=sys.stderr)
+        return ([size],)
+
+    monkeypatch.setattr(shelf_with, "draw", draw)
+    assert grade("toys.double", lambda numbers: [2 * n for n in numbers], seed=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_grade_that_makes_no_sense_is_refused(shelf_with):
+    with pytest.raises(ValueError, match=r"'toys\.triple' is no exercise; there are toys\.double"):
+        grade("toys.triple", len)
+    shelf_with.draw = None
+    with pytest.raises(ValueError, match="has no random inputs; grade it without a seed"):
+        grade("toys.double", len, seed=1)
 
 
 def test_tensors_and_gradients_work_in_an_answer():
