@@ -37,7 +37,7 @@ def test_python_m_llmlab_shows_the_version():
     assert run.stdout == f"llmlab {llmlab.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["fetch", "--nonsense"]])
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["fetch", "--nonsense"], ["class"]])
 def test_a_wrong_command_line_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
@@ -64,10 +64,12 @@ def test_a_reader_that_leaves_is_no_error(arguments, unbuffered):
     assert run.returncode == (0 if swallowed else 141)
 
 
-@pytest.mark.parametrize("command", ["lab", "fetch", "doctor", "chat"])
+@pytest.mark.parametrize(
+    "command", ["lab", "fetch", "doctor", "chat", "train", "class", "class build", "class report"]
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main([command, "--help"])
+        cli.main([*command.split(), "--help"])
     assert ended.value.code == 0
     assert f"usage: llmlab {command}" in capsys.readouterr().out
 
