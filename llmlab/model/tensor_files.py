@@ -11,14 +11,17 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 KEY = "llmlab"
+_LOCK = "lock"  # the first file in a workshop; held as long as the process that made it lives
 
 Tensors = dict[str, Tensor]
 
@@ -30,31 +33,71 @@ def write(path: Path, tensors: Tensors, description: str, *, what: str = "checkp
     what a killed run leaves behind must be recognised and removed. `what` is the file in words.
     Raises ``OSError``, and leaves what was at `path` as it was, when it cannot be written.
     """
-    workshop = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for litter in _unfinished(path):  # of runs that were killed while they wrote
-            shutil.rmtree(litter, ignore_errors=True)
-        workshop.mkdir()
-        unfinished = workshop / "tensors"
-        unfinished.touch()
-        mode = unfinished.stat().st_mode
-        save_file(tensors, unfinished, metadata={KEY: description})
-        unfinished.chmod(mode)  # save_file makes files that only their owner can read
-        _flush(unfinished)
-        unfinished.replace(path)
+        for litter in _unfinished(path):
+            _remove_if_abandoned(litter)
+        with _workshop(path) as workshop:
+            unfinished = workshop / "tensors"
+            unfinished.touch()
+            mode = unfinished.stat().st_mode
+            save_file(tensors, unfinished, metadata={KEY: description})
+            unfinished.chmod(mode)  # save_file makes files that only their owner can read
+            _flush(unfinished)
+            unfinished.replace(path)
     except (OSError, SafetensorError) as error:
         raise _unwritable(path, tensors, what, error) from error
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
     with contextlib.suppress(OSError):  # not every system lets a folder be flushed
         _flush(path.parent)
 
 
+def require_writable(path: Path) -> None:
+    """Raise ``OSError`` if a file could not even be begun at `path`, before hours of work."""
+    try:
+        with _workshop(path):
+            pass
+    except OSError as error:
+        raise _unwritable(path, {}, "checkpoint", error) from error
+
+
+@contextlib.contextmanager
+def _workshop(path: Path) -> Iterator[Path]:
+    """Lend a folder beside `path` that other processes leave alone while this one lives."""
+    while True:
+        folder = path.with_name(f"{path.name}.{uuid4().hex}.part")
+        folder.mkdir()
+        lock = FileLock(folder / _LOCK)
+        try:
+            lock.acquire()
+        except FileNotFoundError:  # another process took the still empty folder for litter
+            continue
+        except (OSError, NotImplementedError):
+            pass  # a disk without locks; a full one is noticed with the next file
+        break
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _unfinished(path: Path) -> list[Path]:
-    """List what killed runs left behind; only names with 32 hexadecimal digits can be theirs."""
-    theirs = re.compile(re.escape(path.name) + r"\.[0-9a-f]{32}\.part")
-    return [entry for entry in path.parent.iterdir() if theirs.fullmatch(entry.name)]
+    """List the workshops beside `path`; only names with 32 hexadecimal digits can be ours."""
+    ours = re.compile(re.escape(path.name) + r"\.[0-9a-f]{32}\.part")
+    return [entry for entry in path.parent.iterdir() if ours.fullmatch(entry.name)]
+
+
+def _remove_if_abandoned(workshop: Path) -> None:
+    """Remove what a process left that was killed while it wrote; one that lives holds the lock."""
+    lock = FileLock(workshop / _LOCK)
+    with contextlib.suppress(OSError, NotImplementedError):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return
+        shutil.rmtree(workshop, ignore_errors=True)
+    lock.release()
+    shutil.rmtree(workshop, ignore_errors=True)  # Windows keeps a lock that is held
 
 
 def _flush(path: Path) -> None:
@@ -68,6 +111,7 @@ def _flush(path: Path) -> None:
 
 def _unwritable(path: Path, tensors: Tensors, what: str, error: Exception) -> OSError:
     size = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
+    needs = f"It needs {size:,.1f} MB: make" if tensors else "Make"
     number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
     if number is None:  # safetensors has no errors of its own for each reason, only a text
         named = re.search(r"\(os error (\d+)\)", str(error))
@@ -75,7 +119,7 @@ def _unwritable(path: Path, tensors: Tensors, what: str, error: Exception) -> OS
     kept = f"the {what} that was there is as it was" if path.exists() else "nothing was written"
     return OSError(
         number,
-        f"{path} could not be written ({reason or error}); {kept}. It needs {size:,.1f} MB: make "
+        f"{path} could not be written ({reason or error}); {kept}. {needs} "
         "room on the disk, or give a path that you may write to",
     )
 
