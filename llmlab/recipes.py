@@ -14,7 +14,7 @@ from llmlab.data import hold_out, references, sentence_pairs
 from llmlab.data.pairs import LANGUAGES
 from llmlab.device import pick_device
 from llmlab.inference import corpus_bleu, translate
-from llmlab.model import Translator, TranslatorConfig, count_parameters
+from llmlab.model import Translator, TranslatorConfig, count_parameters, tensor_files
 from llmlab.text import BPETokenizer, train_bpe
 from llmlab.train import (
     Checkpoint,
@@ -28,6 +28,7 @@ from llmlab.train import (
     train,
 )
 from llmlab.train.batches import Batches
+from llmlab.train.checkpoint import load_unfinished
 
 SPECIAL = ("<pad>", "<start>", "<end>")
 _SAVE_EVERY = 250  # steps
@@ -146,6 +147,7 @@ def train_translator(
             f"{str(path)!r} cannot hold the weights; give a file name that ends in .safetensors, "
             "in a folder that is there"
         )
+    tensor_files.require_writable(path)
     unfinished = path.with_name(f"{path.name}.training")
     model, tokenizer, batches, translations, licence = prepare(recipe, progress=progress)
     model = model.to(pick_device(device))
@@ -189,9 +191,9 @@ def train_translator(
 
 
 def _begun(path: Path, recipe: TranslatorRecipe, model: Translator) -> Checkpoint | None:
-    if not path.exists():
+    saved = load_unfinished(path, device=model.device)
+    if saved is None:
         return None
-    saved = load_checkpoint(path, device=model.device)
     if not isinstance(saved.extra, dict) or saved.extra.get("recipe") != asdict(recipe):
         raise ValueError(
             f"{path} was begun by another recipe; give the same options to go on with it, or "

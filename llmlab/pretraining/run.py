@@ -12,11 +12,12 @@ import torch
 
 from llmlab.device import pick_device
 from llmlab.inference import bits_per_byte, generate
-from llmlab.model import GPT, count_parameters
+from llmlab.model import GPT, count_parameters, tensor_files
 from llmlab.pretraining.ingredients import END, Ingredients, prepare
 from llmlab.pretraining.recipe import PretrainingRecipe
 from llmlab.text import BPETokenizer
 from llmlab.train import Checkpoint, Step, load_checkpoint, save_checkpoint, train
+from llmlab.train.checkpoint import load_unfinished
 from llmlab.train.distributed import Team, joined_team, own_device
 
 Watch = Callable[[Iterable[Step]], Iterable[Step]]
@@ -61,6 +62,7 @@ def pretrain(
             f"{str(path)!r} cannot hold the weights; give a file name that ends in .safetensors, "
             "in a folder that is there"
         )
+    tensor_files.require_writable(path)
     where = own_device(pick_device(device))
     with joined_team(where) as team, torch.random.fork_rng():
         if fsdp and team.size == 1:
@@ -97,9 +99,9 @@ class _Run:
 
     def begun(self) -> Checkpoint | None:
         """Read what an earlier run of this recipe left; refuse what another one left."""
-        if not self.unfinished.exists():
+        saved = load_unfinished(self.unfinished, device=self.device)
+        if saved is None:
             return None
-        saved = load_checkpoint(self.unfinished, device=self.device)
         theirs = saved.extra.get("recipe") if isinstance(saved.extra, dict) else None
         if theirs is None or _lasting(PretrainingRecipe.from_dict(theirs)) != _lasting(self.recipe):
             raise ValueError(

@@ -230,6 +230,19 @@ def load_checkpoint(
     )
 
 
+def load_unfinished(path: Path, *, device: str | torch.device | None = None) -> Checkpoint | None:
+    """Read what a run left that was stopped, for the next to go on with; None if there is nothing.
+
+    Raises ``ValueError``, which also says how to begin anew, for a file that cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        return load_checkpoint(path, device=device)
+    except ValueError as error:
+        raise ValueError(f"{error}; or delete {path} and begin anew") from error
+
+
 # What is saved ------------------------------------------------------------------------------------
 
 
