@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +17,25 @@ _CLASSES = {BPE_FORMAT: "BPETokenizer", WORDS_FORMAT: "WordTokenizer"}
 
 
 def write_tokenizer_file(path: str | Path, content: dict) -> None:
-    """Write a tokenizer's fields, its format among them, as JSON that people can read."""
+    """Write a tokenizer's fields, its format among them, as JSON that people can read.
+
+    Raises ``OSError`` that says what to do; what was at `path` is then as it was.
+    """
     path = Path(path)
     unfinished = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         with unfinished.open("w", encoding="utf-8") as file:
             json.dump(content, file, ensure_ascii=False, indent=0)
         unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{path} could not be written ({error.strerror or error}); what was there is as it "
+            "was. Make room on the disk, or give a path in a folder that you may write to",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # moved, or never begun
+            unfinished.unlink()
 
 
 def read_tokenizer_file(
