@@ -1311,8 +1311,8 @@ class Overview extends Picture {
     this.view = view;
     this.hovered = null;
     // A screen reader reads the cell that is named as active; two take turns, so that each is new.
-    serial++;
-    this.cells = [0, 1].map((i) => element("div", { role: "gridcell", id: `lm-head-${serial}-${i}` }));
+    const name = `lm-head-${Math.random()}`; // ids are distinct in the page
+    this.cells = [0, 1].map((i) => element("div", { role: "gridcell", id: `${name}-${i}` }));
     this.root.append(element("div", { role: "row", class: "lm-spoken" }, ...this.cells));
     this.root.addEventListener("keydown", (event) => this.walk(event));
     this.over.addEventListener("pointermove", (event) => this.hover(this.at(event.offsetX, event.offsetY)));
@@ -1521,8 +1521,6 @@ class Overview extends Picture {
     this.root.setAttribute("aria-activedescendant", cell.id);
   }
 }
-
-let serial = 0; // ids must be distinct in the page
 
 /** For every pixel of a side the first cell it covers and the one after the last. */
 export function spansOf(count, side) {

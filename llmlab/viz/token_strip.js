@@ -489,7 +489,6 @@ const SYSTEM = ["(forced-colors: active)", "(prefers-color-scheme: dark)"].map(
 
 // JupyterLab takes arrow keys, Enter and letters for itself unless the focused element says so.
 const FOCUSABLE = { "data-lm-suppress-shortcuts": "true" };
-let views = 0;
 
 function drawn(bytes) {
   return pieces(bytes).map(({ text, mark }) =>
@@ -521,7 +520,7 @@ class View {
       class: "lm-spoken",
       role: "option",
       "aria-selected": "true",
-      id: `llmlab-token-${++views}`,
+      id: `llmlab-token-${Math.random()}`,
     });
     this.strip = element(
       "div",

@@ -96,13 +96,13 @@ function element(tag, attributes = {}, ...children) {
 
 // JupyterLab takes arrow keys, Enter and letters for itself unless the focused element says so.
 const FOCUSABLE = { "data-lm-suppress-shortcuts": "true" };
-let views = 0;
 
 class View {
   constructor(session, el) {
     this.session = session;
     this.chosen = 0;
-    const group = `llmlab-token-values-${++views}`; // radio buttons of one name belong together
+    // Radio buttons of one name are one choice, in the whole page: other widgets count anew.
+    const group = `llmlab-token-values-${Math.random()}`;
     this.radios = session.rows.map(({ name }) => {
       const radio = element("input", { type: "radio", name: group, ...FOCUSABLE });
       radio.addEventListener("change", () => session.show(name));
