@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from .attention_explorer_page import EXPLORER, AttentionExplorerWidget
+from .every_widget import faint_texts
 from .lab import ARTEFACTS, notebook_of
 from .lifetime import views_leave_nothing_behind
 
@@ -381,17 +382,20 @@ def test_pictures(notebook, widget, theme):
     widget.choose(3, 2)
     widget.point_at(5, 2)
     notebook.screenshot(f"attention_explorer_{theme.lower()}", widget.root)
+    faint = faint_texts(notebook, widget.root)
     notebook.run_code("explorer.compare = 'the animal did not cross the road'")
     widget.second.wait_for()
     widget.settled()
     widget.button("Difference").click()
     notebook.screenshot(f"attention_explorer_{theme.lower()}_difference", widget.root)
+    faint += faint_texts(notebook, widget.root)
     widget.root.evaluate("(root) => { root.style.width = '360px'; }")
     notebook.screenshot(f"attention_explorer_{theme.lower()}_360", widget.root)
     overflow = widget.root.evaluate("(root) => root.scrollWidth - root.clientWidth")
     widget.root.evaluate("(root) => { root.style.width = ''; }")
     assert overflow <= 0
     notebook.theme("JupyterLab Light")
+    assert faint == []
 
 
 def test_a_cell_that_runs_again_makes_a_new_one(notebook, widget):

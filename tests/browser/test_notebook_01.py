@@ -2,6 +2,7 @@
 
 import pytest
 
+from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
 from .next_token_page import NextTokenWidget, work_by_keyboard_alone
 from .series import every_cell_ran, notebook_page, nothing_left_the_machine
 
@@ -34,14 +35,13 @@ def test_keyboard_alone(notebook):
     work_by_keyboard_alone(NextTokenWidget(notebook))
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_pictures(notebook, theme):
-    notebook.theme(f"JupyterLab {theme}")
-    widget = NextTokenWidget(notebook)
-    widget.bars.first.focus()
-    notebook.screenshot(f"notebook_01_{theme.lower()}")
-    notebook.screenshot(f"notebook_01_{theme.lower()}_widget", widget.root)
-    notebook.theme("JupyterLab Light")
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_widget_can_be_read(notebook, theme):
+    every_widget_can_be_read(notebook, "notebook_01", theme)
+
+
+def test_every_widget_moves(notebook):
+    every_widget_moves(notebook, "next-token")
 
 
 def test_no_request_went_out(notebook):

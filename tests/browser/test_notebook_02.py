@@ -4,6 +4,7 @@ import pytest
 
 from llmlab.exercises.shelf import find
 
+from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
 from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
 from .token_strip_page import TokenStripWidget
 
@@ -76,14 +77,21 @@ def test_cards_say_what_is_wrong_and_what_is_right(notebook):
     assert "passed at try 1" in notebook.evaluate("progress()")
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_pictures(notebook, theme):
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_widget_can_be_read(notebook, theme):
+    every_widget_can_be_read(notebook, "notebook_02", theme)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_picture_of_a_card(notebook, theme):
     notebook.theme(f"JupyterLab {theme}")
     cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
     notebook.screenshot(f"notebook_02_{theme.lower()}_card", cards.first)
-    widget = TokenStripWidget(notebook)
-    notebook.screenshot(f"notebook_02_{theme.lower()}_widget", widget.root)
     notebook.theme("JupyterLab Light")
+
+
+def test_every_widget_moves(notebook):
+    every_widget_moves(notebook, "token-strip")
 
 
 def test_no_request_went_out(notebook):

@@ -3,6 +3,7 @@
 import pytest
 
 from .embedding_map_page import EmbeddingMapWidget, work_by_keyboard_alone
+from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
 from .series import (
     all_solved,
     every_cell_ran,
@@ -49,13 +50,13 @@ def test_keyboard_alone(notebook):
     work_by_keyboard_alone(EmbeddingMapWidget(notebook), "castle")
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_pictures(notebook, theme):
-    notebook.theme(f"JupyterLab {theme}")
-    widget = EmbeddingMapWidget(notebook)
-    widget.choose("mango")
-    notebook.screenshot(f"notebook_03_{theme.lower()}_widget", widget.root)
-    notebook.theme("JupyterLab Light")
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_widget_can_be_read(notebook, theme):
+    every_widget_can_be_read(notebook, "notebook_03", theme)
+
+
+def test_every_widget_moves(notebook):
+    every_widget_moves(notebook, "embedding-map")
 
 
 def test_no_request_went_out(notebook):

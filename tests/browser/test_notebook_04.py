@@ -6,6 +6,7 @@ import pytest
 
 from .attention_explorer_page import AttentionExplorerWidget
 from .attention_stepper_page import AttentionStepperWidget
+from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
 from .series import (
     all_solved,
     every_cell_ran,
@@ -58,15 +59,13 @@ def test_another_text_and_a_head_switched_off(notebook):
     assert widget.shares() != before
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_pictures(notebook, theme):
-    notebook.theme(f"JupyterLab {theme}")
-    for kind, widget in [
-        ("stepper", AttentionStepperWidget(notebook)),
-        ("explorer", AttentionExplorerWidget(notebook.page)),
-    ]:
-        notebook.screenshot(f"notebook_04_{theme.lower()}_{kind}", widget.root)
-    notebook.theme("JupyterLab Light")
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_widget_can_be_read(notebook, theme):
+    every_widget_can_be_read(notebook, "notebook_04", theme)
+
+
+def test_every_widget_moves(notebook):
+    every_widget_moves(notebook, "attention-stepper", "attention-explorer")
 
 
 def test_no_request_went_out(notebook):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
 from .next_token_page import NextTokenWidget
 from .series import (
     all_solved,
@@ -14,15 +15,9 @@ from .series import (
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-# nbval trains the deep stacks in full; nothing in the page depends on them.
-ANSWERS = dict.fromkeys(
-    ("stack-run", "stack-plot", "alike", "alike-plot", "wrong-residual"), "pass"
-)
-
-
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    with notebook_page(chromium, server, "06_gpt", ANSWERS | all_solved("gpt")) as page:
+    with notebook_page(chromium, server, "06_gpt", all_solved("gpt")) as page:
         yield page
 
 
@@ -47,11 +42,13 @@ def test_only_what_top_p_keeps_can_be_drawn(notebook):
     assert widget.text().startswith("The king sat on his ")
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_pictures(notebook, theme):
-    notebook.theme(f"JupyterLab {theme}")
-    notebook.screenshot(f"notebook_06_{theme.lower()}_cut", NextTokenWidget(notebook).root)
-    notebook.theme("JupyterLab Light")
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_widget_can_be_read(notebook, theme):
+    every_widget_can_be_read(notebook, "notebook_06", theme)
+
+
+def test_every_widget_moves(notebook):
+    every_widget_moves(notebook, "next-token")
 
 
 def test_no_request_went_out(notebook):

@@ -2,44 +2,29 @@
 
 import pytest
 
+from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
 from .series import (
     all_solved,
     every_cell_ran,
     every_solution_passed,
     notebook_page,
     nothing_left_the_machine,
+    shorter,
 )
 from .training_board_page import TrainingBoardWidget
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-# nbval trains in full; here a few steps show the board, and what needs a trained model is left out.
-ANSWERS = {
-    "prepare": """
-from llmlab.pretraining import PretrainingRecipe, prepare
+STEM = "07_pretraining"
 
-recipe = PretrainingRecipe.load("shakespeare").changed(
-    training={"steps": 8}, schedule={"warmup": 2}
-)
-made = prepare(recipe, tokenizer=tokenizer)
-model = made.model.to(device)
-""",
-    "rate": """
-factors = [1 / 16, 1 / 4, 1, 4, 16]
-sweep = {"linear": [3.0, 2.2, 1.9, 1.9, 2.2], "constant": [2.9, 2.1, 1.9, 1.9, 2.3]}
-""",
-    "sizes": "tokens_a_step, sizes = 1024, {17_000: 2.6, 78_000: 2.5, 656_000: 2.9}",
-    **dict.fromkeys(
-        ["result", "copied", "chinchilla", "repeats", "repeats-plot", "places", "strides"], "pass"
-    ),
-}
+# nbval trains in full; here a few steps show the board.
+EIGHT_STEPS = 'recipe = recipe.changed(training={"steps": 8}, schedule={"warmup": 2})'
+ANSWERS = shorter(STEM, "train", ("n_steps =", f"{EIGHT_STEPS}\nn_steps ="))
 
 
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    with notebook_page(
-        chromium, server, "07_pretraining", ANSWERS | all_solved("pretraining")
-    ) as page:
+    with notebook_page(chromium, server, STEM, ANSWERS | all_solved("pretraining")) as page:
         yield page
 
 
@@ -57,11 +42,13 @@ def test_the_board_shows_the_whole_training(notebook):
     assert board.root.get_attribute("data-latest") == notebook.evaluate("n_steps")
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_pictures(notebook, theme):
-    notebook.theme(f"JupyterLab {theme}")
-    notebook.screenshot(f"notebook_07_{theme.lower()}_board", TrainingBoardWidget(notebook).root)
-    notebook.theme("JupyterLab Light")
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_widget_can_be_read(notebook, theme):
+    every_widget_can_be_read(notebook, "notebook_07", theme)
+
+
+def test_every_widget_moves(notebook):
+    every_widget_moves(notebook, "training-board")
 
 
 def test_no_request_went_out(notebook):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
 from .leave_one_out_page import LeaveOneOutWidget
 from .series import (
     all_solved,
@@ -9,39 +10,27 @@ from .series import (
     every_solution_passed,
     notebook_page,
     nothing_left_the_machine,
-    without_statements,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 STEM = "08_finetuning_to_classify"
 
-SMALLER = """
+# nbval runs all messages; here few are enough for the widget and the exercises.
+MORE = {
+    "split": """
 for name, part in parts.items():
     spam = [m for m in part if m.label == "spam"]
     parts[name] = [*spam[:30], *(m for m in part if m.label == "ham")][:90]
     labels[name] = my_labels(parts[name])
-"""
-
-
-def quickly() -> dict[str, str]:
-    """The cells for fewer messages and steps, without the statements about what they give.
-
-    nbval runs all of it; here the widget and the exercises matter.
-    """
-    sources = without_statements(STEM)
-    sources["split"] += SMALLER
-    sources["small-pretrain"] = (
-        sources["small-pretrain"].replace("150", "6").replace("warmup=10", "warmup=2")
-    )
-    sources["pads"] = sources["pads"].replace("p > 0.9", "p > 0")
-    return sources
+""",
+}
 
 
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    answers = quickly() | all_solved("classification")
-    with notebook_page(chromium, server, STEM, answers) as page:
+    answers = all_solved("classification")
+    with notebook_page(chromium, server, STEM, answers, more=MORE, statements=False) as page:
         yield page
 
 
@@ -62,11 +51,13 @@ def test_a_message_is_judged_while_you_type(notebook):
     assert notebook.evaluate("box.text") == repr("Ok, see you at home")
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_pictures(notebook, theme):
-    notebook.theme(f"JupyterLab {theme}")
-    notebook.screenshot(f"notebook_08_{theme.lower()}", LeaveOneOutWidget(notebook).root)
-    notebook.theme("JupyterLab Light")
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_widget_can_be_read(notebook, theme):
+    every_widget_can_be_read(notebook, "notebook_08", theme)
+
+
+def test_every_widget_moves(notebook):
+    every_widget_moves(notebook, "leave-one-out")
 
 
 def test_no_request_went_out(notebook):

@@ -2,13 +2,14 @@
 
 import pytest
 
+from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
 from .series import (
     all_solved,
     every_cell_ran,
     every_solution_passed,
     notebook_page,
     nothing_left_the_machine,
-    without_statements,
+    shorter,
 )
 from .token_values_page import TokenValuesWidget
 
@@ -16,37 +17,24 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 STEM = "09_finetuning_to_follow_instructions"
 
-# one instruction of each family
-SMALLER = """
+# nbval asks and trains in full; here one instruction of each family is asked, and a few steps show
+# the board.
+ANSWERS = {
+    **shorter(STEM, "small-pretrain", ("200", "6"), ("warmup=", "warmup=0*")),
+    **shorter(STEM, "train", ("n_steps = 120", "n_steps = 3"), ("warmup=", "warmup=0*")),
+}
+MORE = {
+    "sample": """
 test_pairs = list({pair.family: pair for pair in data.test}.values())
 held_pairs = list({pair.family: pair for pair in data.held_out}.values())
-"""
-FEWER = {  # what stands in a cell, and what takes less time
-    "small-pretrain": ("200", "6"),
-    "train": ("n_steps = 120", "n_steps = 3"),
-    "compare-helper": ("30", "2"),
-    "small-tune": ("steps=100", "steps=20"),
-    "rate": ("steps=7", "steps=1"),
+""",
 }
-
-
-def quickly() -> dict[str, str]:
-    """The cells for fewer questions and steps, without the statements about what they give.
-
-    nbval runs all of it; here the widgets and the exercises matter.
-    """
-    sources = without_statements(STEM)
-    for cell_id, (long, short) in FEWER.items():
-        assert long in sources[cell_id]
-        sources[cell_id] = sources[cell_id].replace(long, short).replace("warmup=", "warmup=0*")
-    sources["sample"] += SMALLER
-    return sources
 
 
 @pytest.fixture(scope="module")
 def notebook(chromium, server):
-    answers = quickly() | all_solved("instructions")
-    with notebook_page(chromium, server, STEM, answers) as page:
+    answers = ANSWERS | all_solved("instructions")
+    with notebook_page(chromium, server, STEM, answers, more=MORE, statements=False) as page:
         yield page
 
 
@@ -73,13 +61,13 @@ def test_the_mask_and_the_surprise_of_one_example(notebook):
     assert both.written() != before
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_pictures(notebook, theme):
-    notebook.theme(f"JupyterLab {theme}")
-    widget = TokenValuesWidget(notebook, 1)
-    widget.radios.last.check()
-    notebook.screenshot(f"notebook_09_{theme.lower()}", widget.root)
-    notebook.theme("JupyterLab Light")
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_widget_can_be_read(notebook, theme):
+    every_widget_can_be_read(notebook, "notebook_09", theme)
+
+
+def test_every_widget_moves(notebook):
+    every_widget_moves(notebook, "token-values", "training-board", "token-values")
 
 
 def test_no_request_went_out(notebook):
