@@ -3,6 +3,7 @@
 from playwright.sync_api import TimeoutError
 
 from .lab import HANG_S, LabPage
+from .series import cards
 
 THEMES = ("Light", "Dark")
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
@@ -141,14 +142,16 @@ _CONTRASTS = (
     };
     const opacity = (node) => {
         let result = 1;
-        for (; node !== view; node = node.parentElement) result *= getComputedStyle(node).opacity;
+        for (; view.contains(node); node = node.parentElement) {
+            result *= getComputedStyle(node).opacity;
+        }
         return result;
     };
     const own = (node) => [...node.childNodes].filter((child) => child.nodeType === 3)
         .map((child) => child.data.trim()).join(' ').trim();
     const written = (node) => /^(text|number|textarea|select-one)$/.test(node.type) ? node.value
         : ['STYLE', 'OPTION'].includes(node.tagName) ? '' : own(node);
-    return [...view.querySelectorAll('*')].filter((node) => written(node) && seen(node))
+    return [view, ...view.querySelectorAll('*')].filter((node) => written(node) && seen(node))
         .map((node) => {
             const style = getComputedStyle(node);
             const colour = rgba(node instanceof SVGElement ? style.fill : style.color);
@@ -209,7 +212,10 @@ def moves(notebook: LabPage, which: str, view, hang_s: float = HANG_S) -> None:
 
 
 def every_widget_can_be_read(notebook: LabPage, stem: str, theme: str) -> None:
-    """Every text of a widget stands out from its ground; pictures of top and widgets are kept."""
+    """Every text of a widget, or of an exercise's card, stands out from its ground.
+
+    Pictures of the top, of each widget and of the first card are kept.
+    """
     notebook.theme(f"JupyterLab {theme}")
     notebook.page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)")
     prefix = f"{stem}_{theme.lower()}"
@@ -218,6 +224,9 @@ def every_widget_can_be_read(notebook: LabPage, stem: str, theme: str) -> None:
     for place, (name, view) in enumerate(every_widget(notebook), start=1):
         faint[f"widget {place}, {name}"] = faint_texts(notebook, view)
         notebook.screenshot(f"{prefix}_{place}_{name}", view)
+    notebook.screenshot(f"{prefix}_card", cards(notebook).first)
+    for place, card in enumerate(cards(notebook).all(), start=1):
+        faint[f"card {place}"] = faint_texts(notebook, card)
     notebook.theme("JupyterLab Light")
     assert {which: texts for which, texts in faint.items() if texts} == {}
 

@@ -116,10 +116,14 @@ def all_solved(module: str) -> dict[str, str]:
     return answers
 
 
+def cards(notebook: LabPage):
+    """What `check` has said, a card for each exercise."""
+    return notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
+
+
 def every_solution_passed(notebook: LabPage, module: str) -> None:
     """The cards of `check` say so, one for each exercise of a module."""
-    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
-    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
+    titles = [text.split("\n")[0] for text in cards(notebook).all_inner_texts()]
     assert titles == [f"✓ {exercise.id}: passed" for exercise in exercises(module)]
 
 

@@ -5,7 +5,7 @@ import pytest
 from llmlab.exercises.shelf import find
 
 from .every_widget import THEMES, every_widget_can_be_read, every_widget_moves
-from .series import every_cell_ran, notebook_page, nothing_left_the_machine, solved
+from .series import cards, every_cell_ran, notebook_page, nothing_left_the_machine, solved
 from .token_strip_page import TokenStripWidget
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -61,8 +61,7 @@ def test_tokens_grow_together_as_the_slider_moves(notebook):
 
 
 def test_cards_say_what_is_wrong_and_what_is_right(notebook):
-    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
-    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
+    titles = [text.split("\n")[0] for text in cards(notebook).all_inner_texts()]
     assert titles == [
         "✗ tokens.most_frequent_pair: not yet",
         "✗ tokens.apply_merge: not yet",
@@ -70,7 +69,7 @@ def test_cards_say_what_is_wrong_and_what_is_right(notebook):
         "○ tokens.round_trip: not attempted yet",
         "○ tokens.tokens_per_word: not attempted yet",
     ]
-    wrong, endless = cards.nth(0).inner_text(), cards.nth(1).inner_text()
+    wrong, endless = (cards(notebook).nth(place).inner_text() for place in (0, 1))
     assert "onerror=alert(1)" in wrong  # what the answer printed, as text
     assert "still running" in endless
     assert notebook.page.locator("img[src=x]").count() == 0
@@ -80,14 +79,6 @@ def test_cards_say_what_is_wrong_and_what_is_right(notebook):
 @pytest.mark.parametrize("theme", THEMES)
 def test_every_widget_can_be_read(notebook, theme):
     every_widget_can_be_read(notebook, "notebook_02", theme)
-
-
-@pytest.mark.parametrize("theme", THEMES)
-def test_picture_of_a_card(notebook, theme):
-    notebook.theme(f"JupyterLab {theme}")
-    cards = notebook.page.locator(".jp-RenderedHTMLCommon > [role=status]")
-    notebook.screenshot(f"notebook_02_{theme.lower()}_card", cards.first)
-    notebook.theme("JupyterLab Light")
 
 
 def test_every_widget_moves(notebook):
