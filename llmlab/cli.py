@@ -333,11 +333,13 @@ def class_build(chosen: argparse.Namespace) -> int:
 def class_report(chosen: argparse.Namespace) -> int:
     """Print who has attempted and passed what; 1 if no notebook could be read."""
     from llmlab.classroom import read_folder
+    from llmlab.viz.whole_file import write_whole
 
     try:
         report = read_folder(chosen.folder)
-        if chosen.csv:  # the mark at the beginning tells a spreadsheet that it is UTF-8
-            chosen.csv.write_text(report.csv(), encoding="utf-8-sig", newline="")
+        if chosen.csv and report.states:
+            # the mark that utf-8-sig begins with tells a spreadsheet that it is UTF-8
+            write_whole(chosen.csv, report.csv().encode("utf-8-sig"))
     except OSError as error:
         print(f"llmlab: {error}", file=sys.stderr)
         return 1

@@ -22,6 +22,10 @@ BLANK = "# Your code comes here, in place of the dots."
 
 CONFIG = f'''"""Settings of this course; nbgrader reads them when it is started in this folder."""
 
+import os
+
+from llmlab.classroom.nbgrader_steps import SANITIZE_STEPS
+
 c = get_config()  # noqa: F821
 
 c.CourseDirectory.course_id = "llmlab"
@@ -29,13 +33,21 @@ c.CourseDirectory.course_id = "llmlab"
 # What stands in a hand-out in place of a solution: the stub below it is what a learner fills in.
 c.ClearSolutions.code_stub = {{"python": "{BLANK}"}}
 
-# A test that somebody has deleted comes back; one that was edited is put right in any case.
-c.OverwriteCells.add_missing_cells = True
+# A test that somebody has deleted comes back, and one that was edited is put right.
+c.Autograde.sanitize_preprocessors = SANITIZE_STEPS
+c.RestoreTests.add_missing_cells = True
 
-# The seconds that a cell may take when a hand-in is graded. A function that never ends is stopped
-# by the test itself after a few seconds; this is for a loop that stands outside of functions.
-# Only notebook 1, whose exercises ask a real language model, needs more than a minute, and then
-# only on a slow computer.
+# Files that were handed in beside a notebook are not to be imported in place of llmlab.
+os.environ["PYTHONSAFEPATH"] = "1"
+c.Execute.extra_arguments = [
+    "--HistoryManager.hist_file=:memory:",
+    "--InteractiveShellApp.ignore_cwd=True",
+]
+
+# The seconds that a cell may take when a hand-in is graded. A loop in a function is stopped by the
+# test itself after a few seconds; this is for one that stands outside of functions, or that never
+# comes back to Python. Only notebook 1, whose exercises ask a real language model, needs more than
+# a minute, and then only on a slow computer.
 c.Execute.timeout = 300
 '''
 
@@ -45,8 +57,7 @@ This sheet goes with the notebook `{stem}.ipynb`; what an exercise speaks of, it
 
 - Write your code in place of the dots, and run the cell: `check` says at once whether it is right,
   and if not, what is wrong. `hint` gives a hint, for example `hint("{id}")`.
-- The cells that end in tests cannot be edited. They count; some more tests count that you do not
-  see.
+- The tests below each exercise cannot be edited. They count{more}.
 - Before you hand in: *Kernel*, *Restart Kernel and Run All Cells*, then save."""
 
 SETUP = """import math
@@ -55,19 +66,19 @@ from collections import Counter
 import numpy as np
 import torch
 
-from llmlab.exercises import check, hint"""
+from llmlab.exercises import check, hint, solution"""
 
 TEST = """from llmlab.exercises import grade
 
-mark = grade("{id}", {name})
-assert mark, mark"""
+_mark = grade("{id}", {name})
+assert _mark, _mark"""
 
 HIDDEN_TEST = """# More tests of {name}, on inputs that are not shown.
 ### BEGIN HIDDEN TESTS
 from llmlab.exercises import grade
 
-mark = grade("{id}", {name}, seed={seed})
-assert mark, mark
+_mark = grade("{id}", {name}, seed={seed})
+assert _mark, _mark
 ### END HIDDEN TESTS"""
 
 
@@ -76,7 +87,9 @@ def sheet(
 ) -> nbformat.NotebookNode:
     """Return the sheet with the exercises of one notebook; `rng` draws the hidden tests' seeds."""
     title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
-    opening = INTRODUCTION.format(title=title, stem=stem, id=exercises[0].id)
+    hidden = any(exercise.draw for exercise in exercises)
+    more = ", and so do some that you do not see" if hidden else ""
+    opening = INTRODUCTION.format(title=title, stem=stem, id=exercises[0].id, more=more)
     cells = [
         _cell("markdown", opening, "introduction", locked=True),
         _cell("code", SETUP, "setup", locked=True),

@@ -10,8 +10,9 @@ import ast
 import csv
 import io
 import re
+import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
@@ -28,10 +29,12 @@ STATES = {
     "not yet": ("✗", "attempted, not passed yet"),
     "passed": ("✓", "passed"),
 }
+_DAMAGED = "is no notebook, or a damaged one"
+_LARGEST = 50 * 10**6  # bytes of a notebook
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
-_SAID = re.compile(r"^[✓✗○] (\S+): (passed|not yet|not attempted yet)$", re.MULTILINE)
-_MOODLE = re.compile(r"_\d+_assignsubmission.*$")  # what Moodle adds to a learner's name
-_COPY = re.compile(r"([-_ ]?(copy|kopie|copia|copie)\d*| ?\(\d+\))+$", re.IGNORECASE)
+_SAID = re.compile(r"[✓✗○] (\S+): (passed|not yet|not attempted yet)(?:\n|$)")  # a card's title
+_MOODLE = re.compile(r"_\d+_assignsubmission_file_?")  # what Moodle adds to a learner's name
+_COPY = re.compile(r"^copy of | ?\(\d+\)$|[-_ ](copy|kopie|copia|copie)\d*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -90,23 +93,41 @@ def read_folder(folder: Path) -> Report:
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder; name the one that holds the hand-ins")
+    paths = [path for path in sorted(folder.rglob("*")) if _counts(path.relative_to(folder))]
+    notebooks = [path for path in paths if path.suffix.lower() == ".ipynb"]
+    if not notebooks:
+        raise FileNotFoundError(f"there is no notebook (.ipynb) in {folder}, nor in its folders")
     states: dict[str, dict[str, str]] = {}
     unread: list[str] = []
-    paths = [path for path in sorted(folder.rglob("*.ipynb")) if _counts(path.relative_to(folder))]
-    if not paths:
-        raise FileNotFoundError(f"there is no notebook (.ipynb) in {folder}, nor in its folders")
-    for path in paths:
+    for path in notebooks:
         place = path.relative_to(folder)
         try:
             found = read_notebook(path)
         except ValueError as error:
-            unread.append(f"{place}: {error}")
+            unread.append(_printable(f"{place}: {error}"))
             continue
-        learner = _learner(place) or folder.resolve().name
+        learner = _learner(place) or _printable(folder.resolve().name)
         known = states.setdefault(learner, {})
         for id, state in found.items():
             known[id] = max(known.get(id, "absent"), state, key=_RANKS.__getitem__)
+    unread += _odd_folders(folder, notebooks)
     return Report(dict(sorted(states.items(), key=lambda item: item[0].casefold())), unread=unread)
+
+
+def _odd_folders(folder: Path, notebooks: Sequence[Path]) -> Iterator[str]:
+    """Say of a folder that should be one learner's what may be wrong with it."""
+    places = [path.relative_to(folder) for path in notebooks]
+    tops = {place.parts[0] for place in places if len(place.parts) > 1}
+    for top in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if top.name not in tops and _counts(top.relative_to(folder)):
+            yield _printable(f"{top.name}: holds no notebook (.ipynb)")
+    for top in sorted(tops - set(NOTEBOOKS.values())):
+        below = [place for place in places if place.parts[0] == top and len(place.parts) > 2]
+        owners = {place.parts[1] for place in below} - set(NOTEBOOKS.values())
+        if len({place.name for place in below}) < len(below) and len(owners) > 1:
+            name = _printable(top)
+            people = _printable(", ".join(sorted(owners)))
+            yield f"{name}: was read as one learner; if {people} are learners, report on {name}"
 
 
 def read_notebook(path: Path) -> dict[str, str]:
@@ -115,19 +136,28 @@ def read_notebook(path: Path) -> dict[str, str]:
     Raises `ValueError` with a sentence if the file is no notebook or has no exercise of llmlab.
     """
     try:
+        if not path.is_file() or path.is_symlink():
+            raise ValueError("is no file, but a folder, a link or the like")
+        if path.stat().st_size > _LARGEST:
+            raise ValueError(f"is larger than {_LARGEST // 10**6} MB; clear its outputs first")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(_DAMAGED) from error
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror or error})") from error
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old forms of notebooks are read all the same
-            notebook = nbformat.read(path, as_version=4)
-        cells = [(cell.source, cell.get("outputs", [])) for cell in notebook.cells]
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error})") from error
+            notebook = nbformat.reads(text, as_version=4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        cells = [(cell.source, cell.get("id", ""), cell.get("outputs", [])) for cell in code]
     except Exception as error:  # whatever was handed in under this name
-        raise ValueError("is no notebook, or a damaged one") from error
+        raise ValueError(_DAMAGED) from error
     states: dict[str, str] = {}
-    for source, outputs in cells:
+    for source, cell_id, outputs in cells:
         if not isinstance(source, str):
             continue
-        for exercise in _checked_in(source):
+        for exercise in _answered_in(source, cell_id):
             state = _state(exercise, source, outputs)
             states[exercise.id] = max(
                 states.get(exercise.id, "absent"), state, key=_RANKS.__getitem__
@@ -137,19 +167,21 @@ def read_notebook(path: Path) -> dict[str, str]:
     return states
 
 
-def _checked_in(source: str) -> Iterator[Exercise]:
-    """Find the exercises that a cell calls `check` for."""
-    for id in re.findall(r"""check\(\s*["']([\w.]+)["']""", source):
-        if exercise := find(id):
+def _answered_in(source: str, cell_id: str) -> Iterator[Exercise]:
+    """Find the exercises that a cell calls `check` for, or is the place of, without its `check`."""
+    ids = re.findall(r"""check\(\s*["']([\w.]+)["']""", source)
+    for id in exercise_ids():
+        exercise = find(id)
+        its_own = cell_id in exercise.cells and f"def {exercise.name}(" in source
+        if id in ids or its_own:
             yield exercise
 
 
 def _state(exercise: Exercise, source: str, outputs: list) -> str:
     if _is_stub(exercise, source):
         return "blank"
-    said = [
-        word for output in outputs for id, word in _SAID.findall(_text(output)) if id == exercise.id
-    ]
+    titles = filter(None, (_SAID.match(_text(output)) for output in outputs))
+    said = [title[2] for title in titles if title[1] == exercise.id]
     if not said or said[-1] in _RANKS:
         return said[-1] if said else "not run"
     # "Not attempted yet" was said of what stood here before, if there is an answer by now.
@@ -167,10 +199,12 @@ def _text(output: object) -> str:
 def _is_stub(exercise: Exercise, source: str) -> bool:
     """Whether a cell is the stub still, apart from comments and spaces."""
     try:
-        blank, given = ast.parse(list(exercise.cells.values())[1]), ast.parse(source)
-    except (SyntaxError, ValueError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the learner's code does oddly
+            blank, given = ast.parse(list(exercise.cells.values())[1]), ast.parse(source)
+            return ast.dump(given) == ast.dump(blank)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return ast.dump(given) == ast.dump(blank)
 
 
 def _counts(place: Path) -> bool:
@@ -182,20 +216,26 @@ def _learner(place: Path) -> str:
     """Find out whose notebook it is from where it stands; nothing if that does not tell."""
     folders = [part for part in place.parts[:-1] if part not in NOTEBOOKS.values()]
     if folders:
-        return _printable(_MOODLE.sub("", folders[0]))
-    name = _printable(_COPY.sub("", place.stem))
+        return _printable(_MOODLE.sub("", folders[0])).strip()
+    name = _bare(_MOODLE.sub(" ", _printable(place.stem)))
     for stem in NOTEBOOKS.values():
         before, found, after = name.partition(stem)
         if found:
-            return _COPY.sub("", " ".join(filter(None, (before.strip("-_ "), after.strip("-_ ")))))
+            return _bare(" ".join(filter(None, (before.strip("-_ "), after.strip("-_ ")))))
     return name
+
+
+def _bare(name: str) -> str:
+    """Drop what a browser or a file manager adds to the name of a copy."""
+    while (shorter := _COPY.sub("", name).strip()) != name:
+        name = shorter
+    return "" if name.casefold() == "copy of" else name
 
 
 def _printable(name: str) -> str:
     """Replace what would move the cursor of a terminal, or is half a character."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name
-    )
+    name = unicodedata.normalize("NFC", name)  # systems differ in how they store an umlaut
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def _table(report: Report, module: str) -> str:

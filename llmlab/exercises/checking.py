@@ -10,7 +10,8 @@ import copy
 import difflib
 import inspect
 import io
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -97,8 +98,8 @@ def solution(id: str) -> Card:
 def grade(id: str, answer: Any, *, seed: int | None = None) -> Result:
     """Judge an answer for a mark: on the fixed inputs, or on random ones that `seed` draws.
 
-    The same answer gets the same result every time. It is not recorded, prints nothing, and is
-    true when the answer is right; ``assert mark, mark`` says what is wrong with one that is not.
+    The same answer gets the same result every time. It is not recorded, says nothing on stderr,
+    and is true when the answer is right; ``assert mark, mark`` says what is wrong with another.
     Raises `ValueError` for an id that no exercise has, and for a seed where nothing can be drawn.
     """
     exercise = find(id)
@@ -106,10 +107,22 @@ def grade(id: str, answer: Any, *, seed: int | None = None) -> Result:
         raise ValueError(f"{id!r} is no exercise; there are {', '.join(exercise_ids())}")
     if seed is not None and exercise.draw is None:
         raise ValueError(f"{id} has no random inputs; grade it without a seed")
-    with contextlib.redirect_stderr(io.StringIO()):  # nbgrader takes a progress bar for an error
+    with _silence():
         if seed is None:
             return _judge(exercise, answer, list(exercise.fixed))
         return _judge(exercise, answer, exercise.fresh_inputs(np.random.default_rng(seed)))
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep words off stderr, those of `logging` too: nbgrader takes them for an error."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def judge(exercise: Exercise, answer: Any, rng: np.random.Generator) -> Result:

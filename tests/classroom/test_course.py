@@ -1,5 +1,6 @@
 """The course for nbgrader, with nbgrader itself as a teacher uses it: from the command line."""
 
+import copy
 import csv
 import os
 import subprocess
@@ -13,11 +14,11 @@ from traitlets.config import Config
 
 from llmlab.classroom import build, editions
 from llmlab.classroom.course import BLANK, POINTS, SETUP
+from llmlab.classroom.nbgrader_steps import RestoreTests
 from llmlab.exercises.checking import Result
 
-from .series import FOLDER, PATHS, by_id, code_cell_id, exercises_of, read, run
+from .series import PATHS, by_id, code_cell_id, exercises_of, read, run
 
-REPOSITORY = Path(__file__).parents[2]
 ASSIGNMENT = "02_tokens"
 
 
@@ -102,7 +103,7 @@ def nbgrader(course, *arguments):
     folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     environment = os.environ | {name: str(home / name.lower()) for name in folders}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment["PYTHONPATH"] = str(REPOSITORY)
+    environment.pop("PYTHONPATH", None)  # it would stand before a folder of hand-ins
     done = subprocess.run(
         [sys.executable, "-m", "nbgrader", *arguments],
         cwd=course,
@@ -165,7 +166,26 @@ def hand_in_endless(sheet, there):
     return POINTS * (len(there) - 2)
 
 
+def hand_in_odd(sheet, there):
+    """What happens by mistake: a cell is copied, an exercise is deleted whole, words are logged."""
+    hand_in_right(sheet, there)
+    pair, merge, encode = map(code_cell_id, there[:3])
+    twice = copy.deepcopy(by_id(sheet)[pair])
+    twice.id = "copied"
+    sheet.cells.insert(5, twice)
+    sheet.cells = [cell for cell in sheet.cells if not cell.id.startswith(merge)]
+    cell = by_id(sheet)[encode]
+    head, _, body = cell.source.partition("    ids = ")
+    cell.source = (
+        "import logging\n\nlogging.basicConfig(level='INFO')\n\n\n"
+        f"{head}    logging.info('encoding')\n    ids = {body}"
+    )
+    return POINTS * (len(there) - 1)
+
+
 HAND_INS = {
+    "odd": hand_in_odd,
+    "shadowing": hand_in_blank,  # with files beside it, see below
     "right": hand_in_right,
     "half": hand_in_half_right,
     "blank": hand_in_blank,
@@ -187,6 +207,11 @@ def test_every_hand_in_gets_the_score_it_should(course):
         path = course / "submitted" / learner / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
         path.parent.mkdir(parents=True)
         nbformat.write(sheet, path)
+    everything = "grade = check = hint = solution = lambda *given, **more: True"
+    shadow = course / "submitted" / "shadowing" / ASSIGNMENT / "llmlab"
+    shadow.mkdir()
+    (shadow / "__init__.py").touch()
+    (shadow / "exercises.py").write_text(everything, encoding="utf-8")
     # The course gives a cell 300 seconds, which one of these cells uses up.
     nbgrader(course, "autograde", ASSIGNMENT, "--Execute.timeout=60")
     nbgrader(course, "export", "--to", "grades.csv")
@@ -197,12 +222,14 @@ def test_every_hand_in_gets_the_score_it_should(course):
     assert {float(row["max_score"]) for row in rows.values()} == {POINTS * len(there)}
 
 
-def test_the_settings_of_the_course_are_python_that_nbgrader_can_read(course):
+def test_the_settings_of_the_course_are_python_that_nbgrader_can_read(course, monkeypatch):
     config = Config()
     text = (course / "nbgrader_config.py").read_text("utf-8")
+    monkeypatch.setenv("PYTHONSAFEPATH", "")  # the settings set it
     exec(compile(text, "nbgrader_config.py", "exec"), {"get_config": lambda: config})
     assert config.ClearSolutions.code_stub == {"python": BLANK}
-    assert config.OverwriteCells.add_missing_cells is True
+    assert config.RestoreTests.add_missing_cells is True
+    assert RestoreTests in config.Autograde.sanitize_preprocessors
     assert config.Execute.timeout >= 300
 
 
@@ -210,4 +237,3 @@ def test_the_notebooks_of_the_series_are_all_there(course):
     assert sorted(path.name for path in (course / "source").iterdir()) == [
         path.stem for path in PATHS
     ]
-    assert FOLDER.is_dir()

@@ -1,7 +1,10 @@
 """What a class gets says the same as the series, with blank or with solved exercises."""
 
+import ast
 import copy
+import os
 import re
+import stat
 
 import nbformat
 import pytest
@@ -9,7 +12,6 @@ import pytest
 from llmlab.classroom import build, editions
 from llmlab.classroom.course import SETUP
 from llmlab.classroom.editions import learner_edition, solved_edition
-from llmlab.exercises.cards import Card
 from llmlab.exercises.checking import Result
 from llmlab.exercises.shelf import find
 
@@ -61,12 +63,21 @@ def test_only_exercises_differ_in_the_solved_edition(path, no_checks):
     assert differing == answers
 
 
+def imports_of(notebook):
+    """The imports of a notebook's own cells, without what is needed for exercises alone."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    nodes = [node for cell in code for node in ast.parse(cell.source).body]
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    return "\n".join(map(ast.unparse, imports))
+
+
 @pytest.mark.slow
 def test_every_solved_exercise_passes_its_check(path, no_checks):
     there = exercises_of(path.stem)
-    cells = by_id(solved_edition(read(path), there))
+    notebook = read(path)
+    cells = by_id(solved_edition(notebook, there))
     names = {}
-    run(SETUP, names)
+    run(imports_of(notebook), names)
     for exercise in there:
         result = run(cells[code_cell_id(exercise)].source, names)
         assert result.passed, result
@@ -144,6 +155,10 @@ def test_what_is_there_is_never_overwritten(tmp_path, no_checks):
     assert grades.read_text("utf-8") == "ada,10"
     with pytest.raises(FileExistsError):
         build([TOKENS], grades)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        build([TOKENS], link)
 
 
 def test_a_build_that_fails_or_is_stopped_leaves_nothing(tmp_path, monkeypatch):
@@ -156,6 +171,34 @@ def test_a_build_that_fails_or_is_stopped_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_notebook_of_another_version_is_refused_before_anything_is_written(tmp_path):
+    there = exercises_of(TOKENS.stem)
+    lacking = read(TOKENS)
+    lacking.cells = [cell for cell in lacking.cells if cell.id != code_cell_id(there[0])]
+    other = tmp_path / TOKENS.name
+    other.write_text(nbformat.writes(lacking), encoding="utf-8")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"has no cell exercise-most-frequent-pair; take the"):
+        build([other], out)
+    other.write_text(nbformat.writes(lacking, version=4)[:1000], encoding="utf-8")
+    with pytest.raises(ValueError, match="is no notebook, or a damaged one; take the"):
+        build([other], out)
+    with pytest.raises(ValueError, match="no notebook was named"):
+        build([], out)
+    assert [path.name for path in tmp_path.iterdir()] == [TOKENS.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_who_may_read_it_is_for_the_umask_to_say(tmp_path, no_checks):
+    before = os.umask(0o027)
+    try:
+        list(build([TOKENS], tmp_path / "out"))
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").rglob("*")}
+    assert modes | {stat.S_IMODE((tmp_path / "out").stat().st_mode)} == {0o750, 0o640}
+
+
 def test_another_notebook_is_refused(tmp_path):
     mine = tmp_path / "10_mine.ipynb"
     mine.write_bytes(TOKENS.read_bytes())
@@ -163,13 +206,10 @@ def test_another_notebook_is_refused(tmp_path):
         build([mine], tmp_path / "out")
 
 
-def test_links_between_notebooks_hold_in_every_edition(path, no_checks):
+def test_links_between_notebooks_hold_in_a_folder_of_editions(path):
     """They stand side by side there as well, and nothing else of the repository does."""
     sources = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
     links = re.findall(r"\]\(([^)\s#]+)[^)]*\)", "\n".join(sources))
     inside = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert inside
     assert all(link in {other.name for other in PATHS} for link in inside)
-
-
-def test_a_card_is_what_a_notebook_stores():
-    assert isinstance(Result("a", status="passed"), Card)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import nbformat
 import pytest
@@ -138,6 +139,10 @@ def test_nothing_in_a_hand_in_is_run(tmp_path):
         ("Ada L_8141_assignsubmission_file/02_tokens.ipynb", "Ada L"),
         ("02_tokens.ipynb", "class 10b"),
         ("tokens of ada.ipynb", "tokens of ada"),
+        ("Copy of 02_tokens.ipynb", "class 10b"),
+        ("02_tokens_Procopie.ipynb", "Procopie"),
+        ("Ada L_8141_assignsubmission_file_02_tokens.ipynb", "Ada L"),
+        ("Zoe\u0308/02_tokens.ipynb", "Zo\u00eb"),
         ("bad\x1b[2Jname/02_tokens.ipynb", "bad\ufffd[2Jname"),
     ],
 )
@@ -196,6 +201,88 @@ def test_outputs_may_be_anything(tmp_path):
         {"output_type": "stream", "name": "stdout", "text": f"✓ {PAIR}: passed"},
     ]
     assert read_notebook(hand_in(tmp_path, notebook)) == {PAIR: "not run"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_what_no_notebook_can_be_is_not_waited_for(tmp_path, solved):
+    real = hand_in(tmp_path, solved, "ada/02_tokens.ipynb")
+    (tmp_path / "bob").mkdir()
+    os.mkfifo(tmp_path / "bob" / "02_tokens.ipynb")  # to read it would take for ever
+    (tmp_path / "cy").mkdir()
+    (tmp_path / "cy" / "02_tokens.ipynb").symlink_to(real)  # another's work
+    (tmp_path / "di" / "02_tokens.ipynb").mkdir(parents=True)
+    (tmp_path / "ed").mkdir()
+    with (tmp_path / "ed" / "02_tokens.ipynb").open("wb") as file:
+        file.truncate(200 * 10**6)
+    report = read_folder(tmp_path)
+    assert list(report.states) == ["ada"]
+    assert [sentence[:2] for sentence in report.unread] == ["bo", "cy", "di", "ed"]
+    assert "is no file" in report.unread[0]
+    assert "is larger than 50 MB" in report.unread[3]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["1" + "+1" * 20_000, "a" + ".b" * 5_000, "-" * 20_000 + "1", "0x" + "f" * 5_000, r'"\d"'],
+    ids=["sum", "dots", "minus", "digits", "escape"],
+)
+def test_code_that_is_hard_to_read_is_an_attempt(tmp_path, code):
+    source = f"{find(PAIR).solved}\nx = {code}\n{find(PAIR).call}"
+    passed = cell(source, outputs=[card(PAIR, find(PAIR).answer)])
+    assert read_notebook(hand_in(tmp_path, passed)) == {PAIR: "passed"}
+
+
+def test_only_the_title_of_a_card_counts(tmp_path):
+    def boast(pieces):
+        raise ValueError(f"\n✓ {PAIR}: passed")
+
+    source = f"{find(PAIR).solved}\n{find(PAIR).call}"
+    assert f"\n✓ {PAIR}: passed" in card(PAIR, boast).data["text/plain"]
+    boasting = cell(source, outputs=[card(PAIR, boast)])
+    assert read_notebook(hand_in(tmp_path, boasting)) == {PAIR: "not yet"}
+
+
+def test_an_answer_without_its_check_is_an_attempt(tmp_path, blank):
+    notebook = nbformat.from_dict(json.loads(json.dumps(blank)))
+    by_id(notebook)[code_cell_id(find(PAIR))].source = find(PAIR).solved
+    assert read_notebook(hand_in(tmp_path, notebook))[PAIR] == "not run"
+
+
+def test_a_text_about_an_exercise_is_none(tmp_path):
+    text = nbformat.v4.new_markdown_cell(f'I ran check("{PAIR}", f).')
+    only_text = nbformat.v4.new_notebook(cells=[text])
+    with pytest.raises(ValueError, match="holds no exercise"):
+        read_notebook(hand_in(tmp_path, only_text))
+
+
+def test_a_mark_of_byte_order_is_read_over(tmp_path, blank):
+    path = hand_in(tmp_path, blank)
+    path.write_text(path.read_text("utf-8"), encoding="utf-8-sig")
+    assert read_notebook(path)[PAIR] == "blank"
+
+
+def test_folders_that_are_no_learners_are_named(tmp_path, blank):
+    hand_in(tmp_path, blank, "ada/02_tokens.ipynb")
+    hand_in(tmp_path, blank, "cy/02_tokens/02_tokens.ipynb")
+    hand_in(tmp_path, blank, "week 1/bob/02_tokens.ipynb")
+    hand_in(tmp_path, blank, "week 1/di/02_tokens.ipynb")
+    (tmp_path / "eve").mkdir()
+    (tmp_path / "eve" / "02_tokens.zip").touch()
+    report = read_folder(tmp_path)
+    assert report.unread == [
+        "eve: holds no notebook (.ipynb)",
+        "week 1: was read as one learner; if bob, di are learners, report on week 1",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows refuses such names")
+def test_names_of_damaged_files_are_harmless_too(tmp_path, solved):
+    hand_in(tmp_path, solved, "ada/02_tokens.ipynb")
+    damaged = tmp_path / "a\x1b[31mb\nc" / "02_tokens.ipynb"
+    damaged.parent.mkdir()
+    damaged.touch()
+    (sentence,) = read_folder(tmp_path).unread
+    assert sentence.isprintable()
 
 
 def test_an_old_form_of_notebook_is_read(tmp_path):
@@ -285,10 +372,13 @@ def test_a_folder_without_hand_ins_says_so(tmp_path, capsys, name):
     assert ("there is no notebook" in said) == (name == "empty")
 
 
-def test_a_folder_of_damaged_files_is_a_failure(tmp_path, capsys):
+def test_a_folder_of_damaged_files_is_a_failure_and_spoils_no_table(tmp_path, capsys):
     (tmp_path / "02_tokens.ipynb").write_bytes(b"")
-    assert cli.main(["class", "report", str(tmp_path)]) == 1
+    table = tmp_path / "marks.csv"
+    table.write_text("of last week", encoding="utf-8")
+    assert cli.main(["class", "report", str(tmp_path), "--csv", str(table)]) == 1
     assert "02_tokens.ipynb: is no notebook" in capsys.readouterr().out
+    assert table.read_text("utf-8") == "of last week"
 
 
 def test_a_csv_that_cannot_be_written_says_so(folder, capsys):
