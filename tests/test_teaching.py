@@ -54,6 +54,7 @@ def test_the_reference_passes_and_each_wrong_answer_gets_its_own_hint(exercise, 
 
 
 def test_its_stub_is_blank_and_its_solution_is_not(exercise):
+    assert "..." in exercise.stub
     names = {}
     exec(exercise.stub, names)
     result = judge(exercise, names[exercise.name], np.random.default_rng(0))
