@@ -89,9 +89,9 @@ def put(learner):
 
 
 @pytest.fixture
-def disk(tmp_path, request):
+def disk(learner, tmp_path, request):
     """A disk of as many bytes as the test asks for by a mark of parametrisation."""
-    with small_disk(tmp_path / "disk", request.param) as disk:
+    with small_disk(tmp_path / "disk", request.param, home=learner.home) as disk:
         yield disk
 
 

