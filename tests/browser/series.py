@@ -25,7 +25,7 @@ def notebook_page(
     """Run a notebook from top to bottom, less the cells that take long; see `quicker`."""
     notebook = read_notebook(stem)
     quicker(notebook, answers or {}, more=more or {}, statements=statements)
-    page = LabPage(chromium, server)
+    page = LabPage(chromium, server, height=1400)  # the tallest widget stands in it whole
     page.open(notebook)
     page.run_all()
     yield page
