@@ -52,7 +52,7 @@ def _run(given: list[str]) -> int:
         chosen = _parser().parse_args(given)
         return chosen.run(chosen)
     except FetchError as error:
-        print(f"llmlab: {error}", file=sys.stderr)
+        print(f"llmlab: {_sentence(error)}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         print(f"llmlab: {error}. `llmlab doctor` says what to install.", file=sys.stderr)
@@ -60,6 +60,12 @@ def _run(given: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nllmlab: stopped by Ctrl-C", file=sys.stderr)
         return 130
+
+
+def _sentence(error: Exception) -> str:
+    """Leave out the number that stands before the words of an `OSError` of our own."""
+    written = isinstance(error, OSError) and error.strerror and error.filename is None
+    return error.strerror if written else str(error)
 
 
 def _never_fail_on_printing() -> None:
@@ -234,7 +240,7 @@ def chat(chosen: argparse.Namespace) -> int:
     try:
         return conversation.run(**given)
     except (ValueError, FileNotFoundError, PermissionError) as error:  # of the model or adapter
-        print(f"llmlab: {error}", file=sys.stderr)
+        print(f"llmlab: {_sentence(error)}", file=sys.stderr)
         return 1
 
 
@@ -251,7 +257,7 @@ def train(chosen: argparse.Namespace) -> int:
     try:
         return (_train_translator if chosen.what == "translator" else _pretrain)(chosen)
     except (ValueError, TrainingError, OSError) as error:
-        print(f"llmlab: {error}", file=sys.stderr)
+        print(f"llmlab: {_sentence(error)}", file=sys.stderr)
         return 1
 
 
@@ -320,7 +326,7 @@ def class_build(chosen: argparse.Namespace) -> int:
         editions = build(notebooks, chosen.out, seed=chosen.seed)
         counts = list(tqdm(editions, total=len(notebooks), unit=" notebooks"))
     except (OSError, ValueError) as error:
-        print(f"llmlab: {error}", file=sys.stderr)
+        print(f"llmlab: {_sentence(error)}", file=sys.stderr)
         return 1
     n_exercises = sum(n for _, n in counts)
     print(f"{len(counts)} notebooks with {n_exercises} exercises in {chosen.out}:")
@@ -341,7 +347,7 @@ def class_report(chosen: argparse.Namespace) -> int:
             # the mark that utf-8-sig begins with tells a spreadsheet that it is UTF-8
             write_whole(chosen.csv, report.csv().encode("utf-8-sig"))
     except OSError as error:
-        print(f"llmlab: {error}", file=sys.stderr)
+        print(f"llmlab: {_sentence(error)}", file=sys.stderr)
         return 1
     print(_for_this_console(str(report)))
     return 0 if report.states else 1
@@ -365,7 +371,7 @@ def lab(given: list[str]) -> int:
     try:
         notebook = find_notebook(wanted)
     except FileNotFoundError as error:
-        print(f"llmlab: {error}", file=sys.stderr)
+        print(f"llmlab: {_sentence(error)}", file=sys.stderr)
         return 1
     command = [sys.executable, "-m", "jupyterlab", str(notebook), *lab_settings(extra), *extra]
     if os.name == "posix":  # become Jupyter, so that signals reach it

@@ -194,6 +194,14 @@ def test_chat_with_a_model_that_cannot_be_loaded_is_one_line(
     assert capsys.readouterr().err == "llmlab: model='nope' is not a model; use a folder\n"
 
 
+def test_a_sentence_does_not_begin_with_a_number():
+    assert cli._sentence(OSError(28, "no room; make some")) == "no room; make some"
+    assert cli._sentence(ValueError("no")) == "no"
+    with pytest.raises(OSError, match="nowhere") as raised:
+        open("nowhere/at all")  # noqa: PTH123, SIM115
+    assert "nowhere" in cli._sentence(raised.value)  # the file is named
+
+
 def test_the_modules_called_lazily_take_these_arguments():
     converted = importlib.import_module("llmlab.model.converted")
     assert {"check", "progress"} <= set(inspect.signature(converted.prepare).parameters)
