@@ -184,23 +184,30 @@ def pip_command(requirement: str) -> Finding:
 def cache_folder() -> Finding:
     """Can the cache folder be written?"""
     folder = cache_dir()
-    if folder.is_file():
-        return Finding(status="FAIL", what=f"the cache {folder} is a file", fix=CHOOSE)
-    nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
     try:
+        if folder.is_file():
+            return Finding(status="FAIL", what=f"the cache {folder} is a file", fix=CHOOSE)
+        nearest = folder
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        fetched = all(state(entry) == "here" for entry in catalog() if entry.wheel)
-        if fetched and unpacked_model().status == "ok":
+        if _all_is_fetched() and unpacked_model().status == "ok":
             what = f"cache folder {folder} is read-only, and complete"
             return Finding(status="note", what=what)
         what = f"the cache folder {folder} cannot be written ({error})"
-        return Finding(status="FAIL", what=what, fix=CHOOSE)
-    made = "" if folder.exists() else " (will be made)"
+        fix = f"ask its owner to run `llmlab fetch` and to let you read it, or {CHOOSE}"
+        return Finding(status="FAIL", what=what, fix=fix)
+    made = "" if nearest == folder else " (will be made)"
     return Finding(status="ok", what=f"cache folder {folder}{made}")
+
+
+def _all_is_fetched() -> bool:
+    try:
+        return all(state(entry) == "here" for entry in catalog() if entry.wheel)
+    except OSError:  # it may not even be looked into
+        return False
 
 
 def cached_entries() -> Iterator[Finding]:

@@ -177,7 +177,7 @@ def test_a_cache_that_is_a_file_or_cannot_be_written(tmp_path, monkeypatch):
     assert doctor.cache_folder().status == "FAIL"
     assert "is a file" in doctor.cache_folder().what
 
-    def refuse(**settings):
+    def refuse(*given, **settings):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setenv("LLMLAB_CACHE", str(tmp_path / "folder"))
@@ -185,7 +185,10 @@ def test_a_cache_that_is_a_file_or_cannot_be_written(tmp_path, monkeypatch):
     found = doctor.cache_folder()
     assert found.status == "FAIL"
     assert "Permission denied" in found.what
+    assert "ask its owner" in found.fix
     assert "LLMLAB_CACHE" in found.fix
+    monkeypatch.setattr(doctor, "state", refuse)  # its folder may not even be opened
+    assert doctor.cache_folder().status == "FAIL"
     monkeypatch.setattr(doctor, "state", lambda entry: "here")
     monkeypatch.setattr("llmlab.model.converted.is_unpacked", lambda: False)
     assert doctor.cache_folder().status == "FAIL", "the model cannot be unpacked there"

