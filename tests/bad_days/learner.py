@@ -60,8 +60,8 @@ class Learner:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's, without what would lead to the web or to another cache."""
-        ours = ("PIP_", "JUPYTER", "LLMLAB_", "IPYTHON")
+        """This process's, without what would lead to the web, to another cache, or back to make."""
+        ours = ("PIP_", "JUPYTER", "LLMLAB_", "IPYTHON", "MAKE", "MFLAGS", "ARGS")
         kept = {
             name: value
             for name, value in os.environ.items()
