@@ -38,15 +38,18 @@ def refresh(path: Path) -> None:
 
 
 def write_exercises(notebook: nbformat.NotebookNode, stem: str) -> None:
-    """Put the prompts and blank stubs of its exercises into a notebook's cells."""
+    """Put the prompts and blank stubs of its exercises into a notebook's cells.
+
+    The cells of an exercise that has none yet come in front of the closing cell.
+    """
     cells = {cell.id: cell for cell in notebook.cells}
+    make = (nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell)
     for module, notebook_of_module in NOTEBOOKS.items():
         for exercise in exercises(module) if notebook_of_module == stem else ():
-            for cell_id, text in exercise.cells.items():
+            for (cell_id, text), new_cell in zip(exercise.cells.items(), make):
                 if cell_id not in cells:
-                    sys.exit(
-                        f"{stem} has no cell {cell_id!r} for {exercise.id}; add one"
-                    )
+                    cells[cell_id] = new_cell(id=cell_id)
+                    notebook.cells.insert(-1, cells[cell_id])
                 cells[cell_id].source = text
 
 

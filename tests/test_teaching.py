@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from llmlab import cli
-from llmlab.exercises import shelf
 from llmlab.exercises.checking import judge
 from llmlab.exercises.shelf import NOTEBOOKS, exercises, find
 
@@ -75,21 +74,22 @@ def test_its_lines_are_as_many_as_the_page_says():
     assert max(map(len, lines)) <= 100
 
 
-def test_its_cells_come_behind_those_of_the_other_exercises(exercise, tmp_path, monkeypatch):
+def test_its_cells_come_behind_those_of_the_other_exercises(exercise, monkeypatch):
     assert find(exercise.id) is None, "the page adds an exercise that is there by now"
-    place = tmp_path / "notebooks" / "02_tokens.ipynb"
-    place.parent.mkdir()
-    place.write_bytes((ROOT / "notebooks" / place.name).read_bytes())
-    before = [cell.id for cell in nbformat.read(place, as_version=4).cells]
-    monkeypatch.setattr(shelf, "find", {exercise.id: exercise}.get)
-    monkeypatch.chdir(tmp_path)
-    exec(PYTHON[1], {})
-    notebook = nbformat.read(place, as_version=4)
+    spec = importlib.util.spec_from_file_location("refresh", ROOT / "notebooks" / "refresh.py")
+    refresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(refresh)
+    notebook = nbformat.read(ROOT / "notebooks" / "02_tokens.ipynb", as_version=4)
+    before = [(cell.id, cell.source) for cell in notebook.cells]
+    refresh.write_exercises(notebook, "02_tokens")
+    assert [(cell.id, cell.source) for cell in notebook.cells] == before
+    monkeypatch.setattr(refresh, "exercises", lambda module: (*exercises(module), exercise))
+    refresh.write_exercises(notebook, "02_tokens")
     nbformat.validate(notebook)
-    assert [cell.id for cell in notebook.cells] == [*before[:-1], *exercise.cells, before[-1]]
+    after = [(cell.id, cell.source) for cell in notebook.cells]
+    assert after == [*before[:-1], *exercise.cells.items(), before[-1]]
     assert [cell.cell_type for cell in notebook.cells[-3:-1]] == ["markdown", "code"]
-    last = list(exercises("tokens")[-1].cells)
-    assert before[-3:-1] == last
+    assert [cell_id for cell_id, _ in before[-3:-1]] == list(exercises("tokens")[-1].cells)
 
 
 def commands():
