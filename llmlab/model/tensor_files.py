@@ -73,7 +73,9 @@ def _workshop(path: Path) -> Iterator[Path]:
             continue
         except (OSError, NotImplementedError):
             pass  # a disk without locks; a full one is noticed with the next file
-        break
+        if folder.is_dir():
+            break
+        lock.release()
     try:
         yield folder
     finally:
@@ -97,7 +99,12 @@ def _remove_if_abandoned(workshop: Path) -> None:
             return
         shutil.rmtree(workshop, ignore_errors=True)
     lock.release()
-    shutil.rmtree(workshop, ignore_errors=True)  # Windows keeps a lock that is held
+    # From here on it may be the workshop of a process that was about to lock it: to lock it, that
+    # one has made it anew. Only what Windows kept, because the lock was held, may still go.
+    if os.name == "nt":
+        with contextlib.suppress(OSError):
+            (workshop / _LOCK).unlink()  # refused if it is held again
+            workshop.rmdir()
 
 
 def _flush(path: Path) -> None:
