@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,7 +67,7 @@ def build(
     Yields the name of each notebook and how many exercises it has, when it is done; the folder
     appears when all are. `seed` draws the inputs of the hidden tests; without one nobody can know
     them. Raises at once: `FileExistsError` if `out` is there and not empty, and `ValueError` for a
-    notebook that is not one of this version's series.
+    notebook that is not one of this version's series. `OSError` says what to do on a full disk.
     """
     out = Path(out).absolute()
     if os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir())):
@@ -108,24 +107,28 @@ def _build(
     out: Path,
     rng: random.Random,
 ) -> Iterator[tuple[str, int]]:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    partial = work / "out"
-    partial.mkdir()  # for whom it may be read is not for mkdtemp to say
     try:
-        for path, (notebook, there) in series.items():
-            _write_editions(path, notebook, there, partial, rng)
-            yield path.stem, len(there)
-        _write(partial / "nbgrader" / "nbgrader_config.py", CONFIG)
-        first = next(iter(series)).stem
-        _write(partial / "README.md", README.format(n=len(series), first=first))
-        if out.exists():
-            for part in partial.iterdir():
-                part.replace(out / part.name)
-        else:
-            partial.replace(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as work:
+            partial = Path(work) / "out"
+            partial.mkdir()  # for whom it may be read is not for TemporaryDirectory to say
+            for path, (notebook, there) in series.items():
+                _write_editions(path, notebook, there, partial, rng)
+                yield path.stem, len(there)
+            _write(partial / "nbgrader" / "nbgrader_config.py", CONFIG)
+            first = next(iter(series)).stem
+            _write(partial / "README.md", README.format(n=len(series), first=first))
+            if out.exists():
+                for part in partial.iterdir():
+                    part.replace(out / part.name)
+            else:
+                partial.replace(out)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{out} could not be written ({error.strerror or error}); make room on the disk, or "
+            "name a folder that you may write to",
+        ) from error
 
 
 def _write_editions(

@@ -5,6 +5,7 @@ import copy
 import os
 import re
 import stat
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -197,6 +198,16 @@ def test_who_may_read_it_is_for_the_umask_to_say(tmp_path, no_checks):
         os.umask(before)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").rglob("*")}
     assert modes | {stat.S_IMODE((tmp_path / "out").stat().st_mode)} == {0o750, 0o640}
+
+
+def test_a_disk_that_is_full_gets_a_sentence_and_keeps_nothing(tmp_path, no_checks, monkeypatch):
+    def full(path, text, **options):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=r"out could not be written \(No space left.*; make room on"):
+        list(build([TOKENS], tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_notebook_is_refused(tmp_path):
