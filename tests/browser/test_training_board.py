@@ -21,9 +21,8 @@ SETUP = r'''
 import math, time
 from pathlib import Path
 from types import SimpleNamespace
-from llmlab.viz import TrainingBoard, training_board
+from llmlab.viz import TrainingBoard
 
-training_board._PERIOD_SHARE = 0  # these runs stand still in between, which is no training time
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
@@ -40,8 +39,10 @@ def train(count, start=0, stops=()):
 
 
 def board():
-    return TrainingBoard(f"Learning to translate {HOSTILE}", steps=400,
-                         baselines={"a uniform guess": 8.29, HOSTILE: 6.1, "$x$": 6.05})
+    b = TrainingBoard(f"Learning to translate {HOSTILE}", steps=400,
+                      baselines={"a uniform guess": 8.29, HOSTILE: 6.1, "$x$": 6.05})
+    b._clock = lambda: 0.03 * (b._number or 0)  # news at every 7th step on every machine
+    return b
 
 
 def run(board, stops=()):
@@ -52,6 +53,7 @@ def run(board, stops=()):
                                        HOSTILE: f"{step.number} {HOSTILE}"})
 '''
 RUN = "b = board()\nrun(b, stops=(60, 250))"
+NEWS = 7  # steps from one message to the next
 
 
 def start(lab: LabPage) -> None:
@@ -95,7 +97,7 @@ def finished(chromium, server):
     for name, step in {"begin": 59, "middle": 249}.items():
         lab.wait(
             "([root, low]) => root.dataset.latest >= low",
-            [board.root.element_handle(), step - 45],
+            [board.root.element_handle(), step - NEWS],
         )
         lab.moments[name] = {
             "status": board.status.inner_text(),
@@ -183,7 +185,7 @@ def test_the_curve_is_read_by_keyboard(finished, board):
     read = []
     for key in ("ArrowLeft", "ArrowLeft", "Home", "ArrowRight", "End"):
         press(key)
-        finished.page.evaluate("() => new Promise(requestAnimationFrame)")
+        board.wait_for_frames()
         read.append(board.reading.inner_text())
         assert board.attributes("canvas")["valuetext"] == read[-1]
     assert read[-1] == f"step 400: mean loss {MEAN:.2f}"
@@ -207,7 +209,7 @@ def test_light_dark_and_narrow(finished, board):
     found = {}
     for theme in ("Light", "Dark"):
         finished.theme(f"JupyterLab {theme}")
-        finished.page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+        board.wait_for_frames()
         found[theme] = board.colours()
         finished.screenshot(f"training_board_end_{theme.lower()}", board.root)
     finished.theme("JupyterLab Light")
@@ -229,7 +231,7 @@ def test_light_dark_and_narrow(finished, board):
 
 def test_a_high_contrast_mode_keeps_its_colours(finished, board):
     finished.page.emulate_media(forced_colors="active")
-    finished.page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    board.wait_for_frames()
     assert "#1976d2" not in board.colours()
     assert len(board.colours()) > 3
     finished.screenshot("training_board_forced_colours", board.root)
@@ -260,7 +262,7 @@ def test_a_page_opened_while_it_runs_shows_the_run_when_the_kernel_answers(chrom
     lab.open(notebook_of(SETUP, RUN))
     start(lab)
     board = TrainingBoardWidget(lab)
-    lab.wait("(root) => root.dataset.latest >= 20", board.root.element_handle())
+    lab.wait("(root) => root.dataset.latest >= 50", board.root.element_handle())
     lab.command("docmanager:save")
     lab.go_to(lab.name, kernel=False)
     go(lab, 60, 250)
@@ -276,7 +278,7 @@ def test_an_interrupted_run_ends_on_what_it_reached(chromium, server):
     lab.open(notebook_of(SETUP, RUN, "1 + 1"))
     start(lab)
     board = TrainingBoardWidget(lab)
-    lab.wait("(root) => root.dataset.latest >= 20", board.root.element_handle())
+    lab.wait("(root) => root.dataset.latest >= 50", board.root.element_handle())
     lab.command("notebook:interrupt-kernel")
     board.wait_for(state="stopped")
     assert re.match(r"stopped at step \d\d+ of 400 after \d+ s", board.status.inner_text())

@@ -60,6 +60,15 @@ class TrainingBoardWidget:
                     [self.root.element_handle(), name, str(value)],
                 )
 
+    def wait_for_frames(self) -> None:
+        """Wait until the view is drawn anew: what changed is heard in one frame, drawn by the next.
+
+        For changes of which the view says nothing, such as another theme.
+        """
+        self.lab.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
     def rows(self) -> list[list[str]]:
         """The cells of the table of samples."""
         return self.samples.locator("tr").evaluate_all(

@@ -251,10 +251,12 @@ def test_what_cannot_be_stopped_is_left_behind(double, monkeypatch):
     double.seconds = 0.2
     before = sys.stdout
     woken = threading.Event()
+    door = threading.Lock()
+    door.acquire()
 
     def answer(numbers):
         try:
-            time.sleep(1.5)
+            door.acquire()
         except BaseException:
             woken.set()
         return numbers
@@ -262,6 +264,7 @@ def test_what_cannot_be_stopped_is_left_behind(double, monkeypatch):
     result = judged(double, answer)
     assert "restart the kernel" in result.text
     assert sys.stdout is before
+    door.release()
     assert woken.wait(60)
     time.sleep(0.2)  # it has come back, and must not go on with the next input
     assert sys.stdout is before
