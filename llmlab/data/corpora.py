@@ -7,9 +7,10 @@ import html
 import io
 import itertools
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from llmlab.data.cache import FetchError, cache_dir, exclusive
+from llmlab.data.cache import FetchError, cache_dir, exclusive, explained
 from llmlab.data.members import open_member, read_member
 
 if TYPE_CHECKING:
@@ -66,19 +67,41 @@ def glove(words: int = 50_000, *, progress: bool = True) -> tuple[list[str], "np
     """
     if isinstance(words, bool) or not isinstance(words, int) or not 1 <= words <= GLOVE_WORDS:
         raise ValueError(f"{words=} must be a whole number from 1 to {GLOVE_WORDS}")
-    table = cache_dir() / "files" / f"glove-6b-50d-{words}.npz"
+    table = _table(words)
     kept = _read_table(table, words)
     if kept is not None:
         return kept
     names, vectors = _unpack_glove(words, progress=progress)
     try:
         with exclusive(table.name) as work:
-            _write_table(work / table.name, names, vectors)
-            table.parent.mkdir(parents=True, exist_ok=True)
-            (work / table.name).replace(table)
+            _keep(table, work, names, vectors)
     except OSError:
         pass  # a cache that cannot be written costs the next call a few seconds, nothing more
     return names, vectors
+
+
+def unpack_glove(words: int = 50_000, *, progress: bool = True) -> Path:
+    """Make the table that `glove` reads, unless it is in the cache, and return where it is.
+
+    For a cache that will only be read later. Raises `FetchError` when it cannot be written.
+    """
+    table = _table(words)
+    with explained(needed=words * 4 * GLOVE_WIDTH, entry="glove-6b-50d"):
+        if _read_table(table, words) is None:
+            with exclusive(table.name) as work:
+                if _read_table(table, words) is None:  # another process may have been quicker
+                    _keep(table, work, *_unpack_glove(words, progress=progress))
+    return table
+
+
+def _table(words: int) -> Path:
+    return cache_dir() / "files" / f"glove-6b-50d-{words}.npz"
+
+
+def _keep(table: Path, work: Path, names: list[str], vectors: "np.ndarray") -> None:
+    _write_table(work / table.name, names, vectors)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    (work / table.name).replace(table)
 
 
 def _unpack_glove(words: int, *, progress: bool) -> tuple[list[str], "np.ndarray"]:

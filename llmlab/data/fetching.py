@@ -69,7 +69,7 @@ def _bring(entry: Entry, download: Wheel | WebFile, *, progress: bool) -> None:
     path = _path(entry, download)
     # pip writes a wheel twice, once where it downloads and once where we asked for it
     needed = download.size * (2 if isinstance(download, Wheel) else 1)
-    with explained(needed=needed):
+    with explained(needed=needed, entry=entry.name):
         if _is_intact(path, download):
             return
         with exclusive(f"{download.filename}-{download.sha256[:8]}") as work:

