@@ -73,7 +73,7 @@ def quicker(
 
 
 def is_long(cell: nbformat.NotebookNode) -> bool:
-    """Whether a cell trains for long, or only shows what such a training gave."""
+    """Whether a cell takes long, or only shows what one that does gave."""
     return "long" in cell.metadata.get("tags", [])
 
 
