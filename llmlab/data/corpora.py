@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from llmlab.data.cache import FetchError, cache_dir, exclusive, explained
+from llmlab.data.cache import FetchError, cache_dir, exclusive, explained, require_space
 from llmlab.data.members import open_member, read_member
 
 if TYPE_CHECKING:
@@ -86,10 +86,12 @@ def unpack_glove(words: int = 50_000, *, progress: bool = True) -> Path:
     For a cache that will only be read later. Raises `FetchError` when it cannot be written.
     """
     table = _table(words)
-    with explained(needed=words * 4 * GLOVE_WIDTH, entry="glove-6b-50d"):
+    needed = words * 4 * GLOVE_WIDTH * 11 // 10  # the vectors, and a tenth for the words
+    with explained(needed=needed, entry="glove-6b-50d"):
         if _read_table(table, words) is None:
             with exclusive(table.name) as work:
                 if _read_table(table, words) is None:  # another process may have been quicker
+                    require_space(needed)
                     _keep(table, work, *_unpack_glove(words, progress=progress))
     return table
 

@@ -133,6 +133,15 @@ def test_unpacking_beforehand_says_that_it_cannot_write(small, monkeypatch):
     assert not path.exists()
 
 
+def test_unpacking_beforehand_says_that_the_disk_is_full(small, monkeypatch):
+    path, unpacked = small
+    monkeypatch.setattr("llmlab.data.cache.free_space", lambda: 1_000)
+    with pytest.raises(FetchError, match="The disk is full"):
+        corpora.unpack_glove(100)
+    assert unpacked == []  # found out before the work
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("words", [0, -1, 400_001, 2.5, "10", True, None])
 def test_glove_refuses_nonsense(words):
     with pytest.raises(ValueError, match="must be a whole number from 1 to 400000"):
