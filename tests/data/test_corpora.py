@@ -121,6 +121,21 @@ def test_glove_can_be_unpacked_beforehand(small, capsys):
     assert len(unpacked) == 1
 
 
+def test_unpacking_beforehand_leaves_it_to_a_quicker_process(small, monkeypatch):
+    path, unpacked = small
+    glove(100, progress=False)
+    table, take_lock = path.read_bytes(), corpora.exclusive
+    path.unlink()
+
+    def wait_for_the_other(key):
+        path.write_bytes(table)  # it held the lock, and has just made the table
+        return take_lock(key)
+
+    monkeypatch.setattr(corpora, "exclusive", wait_for_the_other)
+    assert corpora.unpack_glove(100) == path
+    assert len(unpacked) == 1
+
+
 def test_unpacking_beforehand_says_that_it_cannot_write(small, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
